@@ -1,0 +1,68 @@
+"""The names of every metric of the lab, their bucket bounds and help texts' shared facts; imports nothing."""
+
+# Every metric carries these two. `worker` is the slot 1..W of a worker, "" for a figure of the whole service.
+SERVICE = "service"
+WORKER = "worker"
+
+# One worker's requests.
+REQUEST_DURATION = "http_server_request_duration_seconds"  # style, workload, status
+REQUEST_QUEUE = "http_server_request_queue_seconds"  # style, workload
+ACTIVE_REQUESTS = "http_server_active_requests"
+RESPONSE_BYTES = "http_server_response_body_bytes_total"  # style, workload
+LEDGER_REQUESTS = "lab_ledger_requests_total"  # outcome = accepted | completed | failed
+
+# Where one worker waits.
+LOOP_LAG = "lab_event_loop_lag_seconds"
+LOOP_LAG_DURATION = "lab_event_loop_lag_duration_seconds"
+TOKENS = "lab_threadpool_tokens"
+TOKENS_BORROWED = "lab_threadpool_tokens_borrowed"
+TOKENS_WAITING = "lab_threadpool_tasks_waiting"
+EXECUTOR_THREADS = "lab_executor_threads"
+EXECUTOR_BUSY = "lab_executor_threads_busy"
+EXECUTOR_WAITING = "lab_executor_tasks_waiting"
+WORKER_THREADS = "lab_worker_threads"
+WORKER_THREADS_BUSY = "lab_worker_threads_busy"
+WORKER_REQUESTS_WAITING = "lab_worker_requests_waiting"
+POOL_MAX = "lab_pool_connections_max"  # pool
+POOL_USED = "lab_pool_connections_used"  # pool
+POOL_WAITING = "lab_pool_connections_waiting"  # pool
+POOL_WAIT = "lab_pool_wait_seconds"  # pool
+
+# What one worker's process costs.
+WORKER_CPU = "lab_worker_cpu_seconds_total"
+WORKER_PSS = "lab_worker_pss_bytes"
+WORKER_SWITCHES = "lab_worker_context_switches_total"  # kind = voluntary | involuntary
+WORKER_OS_THREADS = "lab_worker_os_threads"
+
+# What the telemetry says of itself.
+TELEMETRY_DEGRADED = "lab_telemetry_degraded"  # reason
+SPANS = "lab_trace_spans_total"  # outcome = exported | dropped
+ACCESS_LINES_DROPPED = "lab_access_log_lines_dropped_total"
+
+# One service, from its parent's listener (worker="").
+ACCEPT_QUEUE = "lab_accept_queue_length"
+ACCEPT_QUEUE_LIMIT = "lab_accept_queue_limit"
+ACCEPT_QUEUE_OVERFLOWS = "lab_accept_queue_overflows_total"
+SERVICE_INFO = "lab_service_info"  # every knob
+SERVICE_REQUESTS = "lab_service_requests_total"  # outcome; every slot's ledger, dead workers' too
+SERVICE_WORKERS = "lab_service_workers"  # state = asked | alive
+
+# The host, from the lab's own exporter.
+HOST_CPU = "lab_host_cpu_seconds_total"  # mode
+HOST_PRESSURE = "lab_host_pressure_ratio"  # resource, kind
+HOST_CPUS = "lab_host_cpus"
+POSTGRES_BACKENDS = "lab_postgres_backends"  # state
+POSTGRES_CONNECTIONS_MAX = "lab_postgres_connections_max"
+
+# The load, from Locust's exporters.
+LOAD_USERS = "lab_load_users"
+LOAD_REQUESTS = "lab_load_requests_total"  # name, outcome
+LOAD_RESPONSE = "lab_load_response_seconds"  # name
+LOAD_CPU = "lab_load_cpu_ratio"  # process
+
+# Dense between 50 and 300 ms: the lab's favourite wait is 200 ms, and a queue of one more must show as another bucket.
+REQUEST_BUCKETS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.19, 0.2, 0.21, 0.225, 0.25),
+    *(0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 5.0, 7.5, 10.0, 20.0),
+)
+LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
