@@ -1,0 +1,60 @@
+"""PostgreSQL from the wheel: it serves with a password, leaves with its creator, and runs for root and for anyone."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from waitlab import process
+from waitlab.runtime.local import postgres
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_server_for_a_while(tmp_path: Path) -> None:
+    port = free_port()
+    with postgres.running(tmp_path, port) as url:
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SHOW max_connections").fetchone() == (str(postgres.MAX_CONNECTIONS),)
+            assert connection.execute("SHOW unix_socket_directories").fetchone() == ("",)
+        assert not postgres.accepts(postgres.url(port, "a guess"))
+    assert not postgres.accepts(url)
+    assert not (tmp_path / "password").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
+def test_root_without_user_namespaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside most containers `unshare -U` is forbidden: root then becomes nobody, from a place nobody can reach."""
+    hidden = tmp_path / "bin"
+    hidden.mkdir()
+    (hidden / "unshare").write_text("#!/bin/sh\nexit 1\n")
+    (hidden / "unshare").chmod(0o755)
+    monkeypatch.setattr(os, "defpath", f"{hidden}:{os.defpath}")
+    with postgres.running(tmp_path / "cluster", free_port()) as url, psycopg.connect(url) as connection:
+        assert connection.execute("SHOW data_directory").fetchone()[0].startswith(str(postgres.PLACE_OF_NOBODY))
+
+
+def test_a_killed_creator_leaves_no_server(tmp_path: Path) -> None:
+    creator = (
+        "import sys, time; from pathlib import Path; from waitlab.runtime.local import postgres\n"
+        f"with postgres.running(Path({str(tmp_path)!r}), {free_port()}) as url: print(url, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", creator], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        url = child.stdout.readline().strip()
+        server = int((tmp_path / "data/postmaster.pid").read_text().splitlines()[0])
+        with psycopg.connect(url):  # a connected client must not keep it
+            child.kill()
+            deadline = time.monotonic() + 4
+            while process.is_alive(server) and time.monotonic() < deadline:
+                time.sleep(0.05)
+    assert not process.is_alive(server)
