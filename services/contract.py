@@ -1,6 +1,6 @@
 """What every stack answers: styles, workloads, their parameters and bounds, and what a stack cannot offer. Data only.
 
-A path is /{style}/{workload}. Samples, the essays' own listings, live under /sample/{name} and are workloads of style `sample`.
+A path is /{style}/{workload}. The samples, the essays' own listings, are the workloads of style `sample`.
 """
 
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ def _choice(name: str, *choices: str) -> Parameter:
     return Parameter(name, "choice", choices[0], choices=choices)
 
 
-# One round is about 1 ms of CPU on the reference machine (services/workloads/burn.py), so 2,000 are about 2 CPU seconds.
+# A round is about 1 ms of CPU on the reference machine (workloads/rounds.py), so 2,000 are about 2 CPU seconds.
 ROUNDS = Parameter("rounds", "int", 10, 1, 2_000, unit="rounds of about 1 ms CPU")
 BURN_KIND = _choice("kind", "loop", "hash", "zlib")
 

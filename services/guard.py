@@ -1,0 +1,122 @@
+"""The door in front of a framework: what is not a valid request of the contract is answered here, alike on every stack.
+
+A handler below sees only known paths, GET, no body, and a complete, canonical query. Whatever a handler raises becomes
+problem+json here too: a Problem as it says, anything else a 500.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from services import contract, parameters
+from services.contract import Endpoint, Value
+from services.problem import Problem
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+VALUES = "services.parameters"  # the key under which a WSGI handler finds its parameters
+ALLOWED = "GET"
+
+logger = logging.getLogger(__name__)
+
+
+class Door:
+    """What one stack lets in."""
+
+    def __init__(self, stack: str) -> None:
+        plain = {path: Endpoint(path, "", path, ()) for path in contract.UNMEASURED}
+        self._endpoints = contract.offered(stack) | plain
+        self._refused = {
+            f"/{style}/{workload}": contract.reason(stack, style, workload) for style, workload in contract.pairs()
+        }
+
+    def admit(self, method: str, path: str, query: bytes, has_body: bool) -> dict[str, Value]:
+        """The parameters of a valid request; Problem 404, 405, 413 or 400 for any other."""
+        endpoint = self._endpoints.get(path)
+        if endpoint is None:
+            raise Problem(404, self._refused.get(path) or "There is no such path here.")
+        if method != ALLOWED:
+            raise Problem(405, f"This path answers {ALLOWED} only.", {"allow": ALLOWED})
+        if has_body:
+            raise Problem(413, "No request takes a body here.", {"connection": "close"})
+        return parameters.read(query, endpoint.parameters)
+
+    def name(self, path: str) -> tuple[str, str] | None:
+        """The (style, workload) an offered path is measured as; None for any other."""
+        endpoint = self._endpoints.get(path)
+        return (endpoint.style, endpoint.workload) if endpoint and endpoint.style else None
+
+
+def explained(error: Exception) -> Problem:
+    """The answer to what a handler raised. An unexpected error goes to the log in full, to the client by its kind only."""
+    if isinstance(error, Problem):
+        return error
+    logger.error("a handler failed", exc_info=error)
+    return Problem(500, f"The handler failed with {type(error).__name__}; the service's log has the details.")
+
+
+class Wsgi:
+    """The door as WSGI middleware. Parameters go to the handler in the environment, under `VALUES`."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]], door: Door) -> None:
+        self._app, self._door = app, door
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            environ[VALUES] = self._door.admit(
+                environ["REQUEST_METHOD"],
+                environ["PATH_INFO"],
+                environ.get("QUERY_STRING", "").encode("latin-1", "replace"),
+                environ.get("CONTENT_LENGTH", "") not in ("", "0") or "HTTP_TRANSFER_ENCODING" in environ,
+            )
+            return self._app(environ, start_response)
+        except Exception as error:
+            problem = explained(error)
+            body = problem.body()
+            start_response(f"{problem.status:d} {problem.status.phrase}", problem.fields(len(body)))
+            return [body] if environ["REQUEST_METHOD"] != "HEAD" else []
+
+
+class Asgi:
+    """The door as ASGI middleware. Parameters go to the handler in the query, complete and canonical."""
+
+    def __init__(self, app: AsgiApp, door: Door) -> None:
+        self._app, self._door = app, door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        started = False
+
+        async def watched(message: MutableMapping[str, Any]) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            values = self._door.admit(scope["method"], scope["path"], scope["query_string"], _has_body(scope))
+            await self._app(self._rewritten(scope, values), receive, watched)
+        except Exception as error:
+            if started:  # too late for another answer: the connection must break
+                raise
+            await _send(explained(error), scope["method"], send)
+
+    def _rewritten(self, scope: Scope, values: dict[str, Value]) -> Scope:
+        return {**scope, "query_string": parameters.written(values)}
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
+        for name, value in scope["headers"]
+    )
+
+
+async def _send(problem: Problem, method: str, send: Send) -> None:
+    body = problem.body()
+    fields = [(name.encode(), value.encode()) for name, value in problem.fields(len(body))]
+    await send({"type": "http.response.start", "status": int(problem.status), "headers": fields})
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
