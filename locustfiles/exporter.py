@@ -1,0 +1,109 @@
+"""Locust's view for Prometheus: each Locust process, worker or not, has a listener and a target file of its own."""
+
+# Locust is only partly typed.
+# mypy: disable-error-code="no-untyped-call"
+
+import atexit
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.pywsgi import WSGIServer
+from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, make_wsgi_app
+
+from waitlab.telemetry import names
+
+BEAT_SECONDS = 1.0
+STALE_SECONDS = 10.0
+
+
+class Exporter:
+    """One process's listener, from init (after the fork of --processes) to the end of the process.
+
+    A greenlet serves it, not a thread: Locust has patched the locks that a real thread would need.
+    """
+
+    def __init__(self, environment: Environment, targets: Path) -> None:
+        assert environment.runner is not None
+        self.environment = environment
+        self.process = process_name(environment)
+        self.file = targets / f"locust-{os.getpid()}.json"
+        registry = CollectorRegistry()
+        disable_created_metrics()
+        if not isinstance(environment.runner, MasterRunner):  # a master runs no users, it repeats its workers' sum
+            users = Gauge(names.LOAD_USERS, "Users running in this process.", registry=registry)
+            users.set_function(lambda: environment.runner.user_count if environment.runner else 0)
+        self.requests = Counter(
+            names.LOAD_REQUESTS,
+            "Requests answered, by outcome success or failure.",
+            ("name", "outcome"),
+            registry=registry,
+        )
+        self.response = Histogram(
+            names.LOAD_RESPONSE,
+            "From the moment a request was due to the end of its answer.",
+            ("name",),
+            buckets=names.REQUEST_BUCKETS,
+            registry=registry,
+        )
+        self.cpu = Gauge(names.LOAD_CPU, "Share of one core this process used in the last second.", registry=registry)
+        self.server = WSGIServer(("127.0.0.1", 0), make_wsgi_app(registry), log=None)
+
+    def start(self) -> None:
+        self.server.start()
+        self.environment.events.request.add_listener(self.count)
+        self.write_target()
+        atexit.register(self.file.unlink, missing_ok=True)
+        gevent.spawn(self.beat)
+
+    def count(self, name: str, response_time: float, exception: Any, context: dict[str, Any], **_: Any) -> None:
+        self.requests.labels(name, "failure" if exception else "success").inc()
+        self.response.labels(name).observe(response_time / 1000 + context.get("late_seconds", 0.0))
+
+    def beat(self) -> None:
+        """Once a second: the CPU share, and the target file anew, so that its age tells a dead process."""
+        while True:
+            began, spent = time.perf_counter(), time.process_time()
+            gevent.sleep(BEAT_SECONDS)
+            self.cpu.set((time.process_time() - spent) / (time.perf_counter() - began))
+            self.write_target()
+
+    def write_target(self) -> None:
+        """In one step, as Prometheus may read at any moment; the half-written file does not end in .json."""
+        entry = {
+            "targets": [f"127.0.0.1:{self.server.server_port}"],
+            "labels": {names.SERVICE: "locust", "process": self.process},
+        }
+        unfinished = self.file.with_suffix(".new")
+        unfinished.write_text(json.dumps([entry]))
+        unfinished.chmod(0o644)
+        unfinished.replace(self.file)
+
+
+def process_name(environment: Environment) -> str:
+    """Stable over restarts, so that series do not multiply: main, master, worker-0, worker-1."""
+    if isinstance(environment.runner, WorkerRunner):
+        return f"worker-{environment.runner.worker_index}"
+    return "master" if isinstance(environment.runner, MasterRunner) else "main"
+
+
+def sweep(targets: Path) -> None:
+    """Remove what killed Locust processes left behind: files that nobody has written anew for some seconds."""
+    for file in targets.glob("locust-*"):
+        with suppress(FileNotFoundError):  # another process sweeps too
+            if time.time() - file.stat().st_mtime > STALE_SECONDS or not alive(file.stem.removeprefix("locust-")):
+                file.unlink()
+
+
+def alive(pid: str) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"

@@ -1,0 +1,102 @@
+"""The file Locust loads: user classes and choices, and what guards and exports them. It alone reads the environment.
+
+locust -f locustfiles/lab.py                                                            the web UI on 127.0.0.1:8089
+locust -f locustfiles/lab.py --headless -u 20 -t 8s --service fastapi --style blocked IoBound
+"""
+
+# Locust is only partly typed.
+# mypy: disable-error-code="no-untyped-call,untyped-decorator"
+
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust import events
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # Locust may be started in any folder
+
+from locustfiles import exporter, order, rounding, secret, shapes, ui
+from locustfiles.arguments import NO_SHAPE, arguments
+from locustfiles.request import Refused
+from locustfiles.users import USERS, CpuBound, IoBound, LabUser, Mixed, OneRequest, Profile
+
+__all__ = ["CpuBound", "IoBound", "Mixed", "OneRequest", "Profile"]
+
+# A load that ends lets every user have its last answer, so that the requests counted here are the requests made.
+DRAIN_SECONDS = 30
+# But Locust asked to go away waits no longer than this.
+LEAVE_SECONDS = 1
+
+try:
+    ADDRESSES = order.read_addresses(os.environ.get("LAB_SERVICES"))
+except Refused as refused:
+    sys.stderr.write(f"locust: error: {refused}\n")
+    sys.exit(2)
+
+LabUser.addresses = ADDRESSES
+ARGUMENTS = arguments(ADDRESSES, shapes.SHAPES)
+rounding.install()
+ui.send_no_cors_headers()
+# Workers forked by --processes inherit a secret made here; for any other worker it has to be given.
+secret.install(os.environ.get(secret.VARIABLE) or secrets.token_hex(32))
+
+
+@events.init_command_line_parser.add_listener
+def add_arguments(parser: LocustArgumentParser) -> None:
+    for argument in ARGUMENTS.values():
+        argument.add_to(parser)
+    loopback = {"web_host": "127.0.0.1", "master_bind_host": "127.0.0.1"}
+    parser.set_defaults(class_picker=True, stop_timeout=str(DRAIN_SECONDS), **loopback)
+    parse = parser.parse_args
+
+    def parse_and_check(*args: Any, **kwargs: Any) -> Any:
+        # Here and not at init: nothing has been forked and no port is open yet.
+        options = parse(*args, **kwargs)
+        try:
+            check_options(options)
+        except Refused as refused:
+            parser.error(str(refused))
+        return options
+
+    parser.parse_args = parse_and_check
+
+
+def check_options(options: Any) -> None:
+    if (options.master or options.worker) and not os.environ.get(secret.VARIABLE):
+        raise Refused(
+            f"--master and --worker need {secret.VARIABLE}, the same random text for both: the worker port takes only "
+            "Locust workers that know it."
+        )
+    if options.shape != NO_SHAPE and (options.num_users is not None or options.run_time is not None):
+        raise Refused("--shape owns users and length: use --shape-users and --shape-seconds instead of -u and -t.")
+    for settings in (one for given in options.config_users or () for one in given):
+        order.check_user_settings(settings, USERS, ADDRESSES)
+    starts_at_once = options.headless or options.autostart
+    names = options.user_classes or (USERS if starts_at_once and not options.worker else ())
+    order.check(vars(options), [USERS[name] for name in names if name in USERS], ADDRESSES)
+
+
+@events.init.add_listener
+def prepare(environment: Environment, **_: Any) -> None:
+    # Locust takes SIGTERM only at the end of its start-up, which for a headless shape is the end of the load.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # The event loop's clock has stood still while everything was imported: a run time would end that much too early.
+    gevent.get_hub().loop.update_now()
+    shapes.offer(environment)
+    if environment.web_ui:
+        further = os.environ.get("LAB_UI_HOSTS", "").replace(",", " ").split()
+        ui.Door(environment, ui.names_of(environment.web_ui.port, further), ARGUMENTS, ADDRESSES).install()
+    if folder := os.environ.get("LAB_TARGETS_DIR"):
+        exporter.sweep(Path(folder))
+        exporter.Exporter(environment, Path(folder)).start()
+
+
+@events.quitting.add_listener
+def leave_soon(environment: Environment, **_: Any) -> None:
+    environment.stop_timeout = min(environment.stop_timeout, LEAVE_SECONDS)

@@ -1,0 +1,57 @@
+"""Which request a load sends: service, style, workload and parameters, checked against the contract of the services."""
+
+import argparse
+from dataclasses import dataclass
+from functools import lru_cache
+
+from services import parameters
+from services.contract import SAMPLE, SAMPLES, SERVICES, offered, reason
+from services.problem import Problem
+
+NATURAL = "natural"  # a choice left open: the service's own style, the user class's own workload
+
+
+class Refused(argparse.ArgumentTypeError):
+    """A load that must not start; the message says what was wrong and what is allowed. argparse shows it as it is."""
+
+
+@dataclass(frozen=True)
+class Request:
+    service: str
+    style: str
+    workload: str
+    query: str
+
+    @property
+    def name(self) -> str:
+        """The row in Locust's statistics and the label in Prometheus; the contract bounds how many there can be."""
+        return f"{self.service} /{self.style}/{self.workload}"
+
+    @property
+    def target(self) -> str:
+        return f"/{self.style}/{self.workload}" + (f"?{self.query}" if self.query else "")
+
+
+@lru_cache(maxsize=256)  # asked once a request, so that an edit in the web UI reaches running users at their next one
+def resolve(service: str, style: str, workload: str, query: str, own_workload: str) -> Request:
+    """The request these choices mean for a user class whose workload is `own_workload`; Refused if not on offer."""
+    workload = own_workload if workload == NATURAL else workload
+    style = natural_style(service, workload) if style == NATURAL else style
+    query = query.strip()
+    request = Request(service, style, workload, query)
+    endpoint = offered(service).get(f"/{style}/{workload}")
+    if endpoint is None:
+        why = reason(service, style, workload) or "There is no such path in the contract."
+        raise Refused(f"{service} does not offer /{style}/{workload}. {why}")
+    try:
+        parameters.read(query.encode(errors="replace"), endpoint.parameters)
+    except Problem as problem:
+        raise Refused(f"{request.name} does not take the parameters {query!r}. {problem.detail}") from None
+    return request
+
+
+def natural_style(service: str, workload: str) -> str:
+    """How an application of this kind is usually written: WSGI blocks its thread, ASGI awaits."""
+    if workload in SAMPLES:
+        return SAMPLE
+    return "sync" if SERVICES[service].interface == "wsgi" else "async"

@@ -1,0 +1,96 @@
+"""The user classes: each sends its request, waits for the answer, rests for the think time, and begins again."""
+
+import itertools
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import geventhttpclient.client
+from locust import FastHttpUser, task
+from locust.env import Environment
+
+from locustfiles.request import resolve
+
+# geventhttpclient sends a GET up to eleven times when the connection ends without an answer. A worker that died with
+# a request must be one failure here, as it is one accepted and unanswered request in the service's ledger.
+geventhttpclient.client._may_retry_after_send_error = lambda method: False
+
+_sent = itertools.count()  # by this process; a forked Locust worker counts its own
+
+
+class LabUser(FastHttpUser):
+    """A closed loop of one request.
+
+    Each user holds one connection and keeps it alive, so balance between workers is by user, not by request; gunicorn's
+    sync worker closes after every response, and there each request pays for a new connection.
+    """
+
+    abstract = True
+    own_workload: ClassVar[str]
+    addresses: ClassVar[Mapping[str, str]] = {}  # service -> base URL, set once by lab.py; the only hosts ever asked
+    host = ""
+    # Longer than the longest answer: 10 s of work behind a queue of a thousand users. A timeout is a failure.
+    connection_timeout = 120.0
+    network_timeout = 120.0
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        # Nothing but 2xx is a success. A redirect is a failure too, and so is never followed to another host.
+        self.client.client.valid_response_codes = frozenset(range(200, 300))  # type: ignore[misc]
+        self._due = time.perf_counter()
+
+    def wait_time(self) -> float:
+        """Think time in seconds; the next request is due when it ends, however late Locust then comes to send it."""
+        think = float(self.environment.parsed_options.think_time_ms) / 1000
+        self._due = time.perf_counter() + think
+        return think
+
+    @task
+    def send(self) -> None:
+        options: Any = self.environment.parsed_options
+        request = resolve(options.service, options.style, options.workload, options.parameters, self.own_workload)
+        late = time.perf_counter() - self._due
+        headers = {"X-Request-Start": f"t={time.time() - late:.6f}"}
+        if options.trace_one_in and next(_sent) % options.trace_one_in == 0:
+            headers["traceparent"] = sampled_traceparent()  # no header at all says "not sampled", at no cost
+        url = self.addresses[request.service] + request.target
+        self.client.get(url, name=request.name, headers=headers, context={"late_seconds": late})
+
+
+def sampled_traceparent() -> str:
+    """From the system's random source: forked Locust workers share the state of `random` and would repeat ids."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+class IoBound(LabUser):
+    """Asks for a wait: sleep, 200 ms."""
+
+    own_workload = "sleep"
+
+
+class CpuBound(LabUser):
+    """Asks for CPU: burn, about 10 ms."""
+
+    own_workload = "burn"
+
+
+class Mixed(LabUser):
+    """Asks for a wait and then CPU in one request."""
+
+    own_workload = "mixed"
+
+
+class Profile(LabUser):
+    """Asks for the essays' opening: two queries, one file read, one fetch."""
+
+    own_workload = "profile"
+
+
+class OneRequest(LabUser):
+    """Asks for exactly what is chosen; with no workload chosen, for the lightest answer there is."""
+
+    own_workload = "ping"
+
+
+USERS: dict[str, type[LabUser]] = {user.__name__: user for user in (IoBound, CpuBound, Mixed, Profile, OneRequest)}
