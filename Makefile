@@ -1,0 +1,91 @@
+# Waitlab. `make` alone prints what there is; every target says what it does behind its ##.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SERVICE ?=
+WORKERS ?=
+# Knobs set for one trial lab must not leak into the tests' own labs.
+CLEAN := env -u RUNTIME -u LAB_HOME
+
+.PHONY: help lab-up lab-down demo load scale status test test-long check format bench lock clean
+
+help: ## print this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Knobs are environment variables: FLASK_WORKERS=4 FLASK_THREADS=8 FASTAPI_WORKERS=2 make lab-up"
+	@echo "  The command behind it all is $(BIN)/lab (try: $(BIN)/lab --help)."
+
+lab-up: $(READY) ## start the lab, wait until all is healthy, print the addresses
+	@$(BIN)/lab up
+
+lab-down: $(READY) ## stop the lab and leave nothing behind
+	@$(BIN)/lab down
+
+demo: $(READY) ## two requests at once, blocked and awaited, drawn as bars on a time axis (20 s)
+	@$(BIN)/lab demo
+
+load: $(READY) ## a bounded load on both stacks of the running lab, I/O-bound and CPU-bound, as a table (45 s)
+	@$(BIN)/lab load
+
+scale: $(READY) ## change worker counts live: make scale SERVICE=flask WORKERS=4
+	@if [ -z "$(SERVICE)" ] || [ -z "$(WORKERS)" ]; then \
+	  echo "make scale needs a service and a number: make scale SERVICE=flask WORKERS=4" >&2; exit 2; fi
+	@$(BIN)/lab scale $(SERVICE) $(WORKERS)
+
+status: $(READY) ## every worker: requests/s, share, in flight, queue, CPU, memory
+	@$(BIN)/lab status
+
+test: $(READY) ## the tests: real servers, no container, no browser, no long load (8 minutes at most)
+	@$(CLEAN) $(BIN)/python -m pytest -q -m "not long"
+
+test-long: $(READY) ## the suites that need a whole lab under load, or minutes
+	@$(CLEAN) $(BIN)/python -m pytest -q -m long
+
+check: $(READY) ## all that CI checks: format, lint, types, import rules, configuration, then the tests
+	@$(BIN)/ruff format --check --quiet . || { echo "make format mends this" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/yamllint --strict .
+	@$(BIN)/shellcheck .ci/run
+	@$(BIN)/codespell
+	@$(BIN)/python -m waitlab.runtime.local.prometheus check
+	@$(MAKE) --no-print-directory test
+
+format: $(READY) ## format the code, mend what the linter can mend
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: $(READY) ## the project's own figures: start-up, memory, cost of metrics, predictions on real load (20 minutes)
+	@$(BIN)/python -m benchmarks
+
+lock: $(READY) ## resolve all dependencies anew, in one resolution, with hashes and no registry address
+	@cd requirements && ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock" requirements.in -o requirements.lock
+	@cd requirements && echo uv | ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make lock" - -o installer.lock
+
+clean: ## remove everything that was installed or downloaded, and all results of runs (not results/)
+	@if [ -x $(BIN)/lab ]; then $(BIN)/lab down; fi
+	@rm -rf $(VENV) .lab *.egg-info
+
+# One resolution with hashes, installed by uv (seconds), by pip where uv cannot be had (a minute).
+$(READY): requirements/requirements.lock requirements/installer.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Waitlab needs Python 3.11 or newer as $(PYTHON). On Debian 12: apt-get install python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "This Python has no venv module. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing into $(VENV) (once; about 350 MB)"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/installer.lock; then \
+	  $(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements/requirements.lock; \
+	else \
+	  echo "uv cannot be had here; installing with pip, which takes a minute or two" >&2; \
+	  $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/requirements.lock; \
+	fi
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . \
+	  || $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,1 @@
+"""The project's own figures: scripts that measure and print tables, never tests."""

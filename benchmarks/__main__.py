@@ -1,0 +1,27 @@
+"""`make bench`: run what has no record yet and print all tables; `python -m benchmarks NAME` measures one anew.
+
+Each finished measurement is recorded in results/benchmarks/ at once: an interrupted run goes on where it stopped.
+"""
+
+import sys
+
+from benchmarks import metrics_cost, predictions, startup
+from benchmarks.record import console, forget
+
+PARTS = {"startup": startup.main, "metrics": metrics_cost.main, "predictions": predictions.main}
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        print(f"unknown: {', '.join(unknown)}; known: {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    for name in names:
+        forget(name)
+    held = [PARTS[name]() for name in names or PARTS]
+    console.print("every target reached" if all(held) else "[bold red]a target was missed: see the tables")
+    return 0 if all(held) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,28 @@
+"""Records of what was measured: one JSON file a measurement, so that benchmarks resume and figures can be quoted."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+FOLDER = Path(__file__).resolve().parent.parent / "results" / "benchmarks"
+console = Console(highlight=False, width=120)
+
+
+def once(part: str, name: str, measure: Callable[[], Any]) -> Any:
+    """The recorded value of `part`/`name`, or what `measure` returns now, recorded before it is returned."""
+    file = FOLDER / part / f"{name}.json"
+    if file.exists():
+        return json.loads(file.read_text())
+    console.print(f"[dim]measuring {part}: {name} …")
+    value = measure()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(value, indent=1) + "\n")
+    return value
+
+
+def forget(part: str) -> None:
+    for file in (FOLDER / part).glob("*.json"):
+        file.unlink()

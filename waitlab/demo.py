@@ -1,0 +1,197 @@
+"""`lab demo`: two requests at once, blocked and awaited, each a bar that grows on a time axis.
+
+The demonstration that needs no database and no network: one FastAPI process, one event loop, and a wait of two seconds
+that is either slept through (the loop is held), awaited (the loop goes on) or slept through in a thread of the pool.
+"""
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from waitlab import process
+from waitlab.errors import LabError
+from waitlab.runtime.local.state import PROJECT
+
+WAIT_MS = 2000
+REQUESTS = 2
+START_SECONDS = 15.0
+COLUMNS_PER_SECOND = 10
+FRAMES_PER_SECOND = 12
+
+
+@dataclass(frozen=True)
+class Arm:
+    style: str
+    code: str
+    lesson: str
+
+    @property
+    def path(self) -> str:
+        return f"/{self.style}/sleep?ms={WAIT_MS}"
+
+
+ARMS = (
+    Arm("blocked", "async def, time.sleep(2)", "the sleep holds the event loop: the second waits for the first"),
+    Arm("async", "async def, await asyncio.sleep(2)", "the await gives the loop back: both wait at the same time"),
+    Arm("sync", "def, time.sleep(2)", "a plain def runs in a thread of the pool: both sleep at the same time"),
+)
+
+
+@dataclass
+class Request:
+    """One request under way; `finished` is the seconds since the arm began, None until it is answered."""
+
+    number: int
+    finished: float | None = None
+    error: str | None = None
+
+
+@dataclass
+class Race:
+    """The requests of one arm, sent at the same moment over connections that were open before."""
+
+    arm: Arm
+    port: int
+    requests: list[Request] = field(default_factory=lambda: [Request(n + 1) for n in range(REQUESTS)])
+    began: float = 0.0
+
+    def run(self) -> list[threading.Thread]:
+        connections = [http.client.HTTPConnection("127.0.0.1", self.port, timeout=30) for _ in self.requests]
+        for connection in connections:
+            connection.connect()
+        self.began = time.monotonic()
+        threads = [
+            threading.Thread(target=self._send, args=pair, daemon=True)
+            for pair in zip(self.requests, connections, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _send(self, request: Request, connection: http.client.HTTPConnection) -> None:
+        try:
+            connection.request("GET", self.arm.path)
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status != 200:
+                request.error = f"status {answer.status}"
+        except OSError as fault:
+            request.error = str(fault)
+        finally:
+            connection.close()
+            request.finished = time.monotonic() - self.began
+
+    def seconds(self) -> list[float]:
+        return [round(request.finished, 3) for request in self.requests if request.finished is not None]
+
+
+def draw(race: Race, now: float) -> Group:
+    """The arm as text: its code, a bar a request (light: waiting for its turn, full: being served), and the axis."""
+    lines = [Text.assemble((f"{race.arm.code}", "bold"), ("   GET " + race.arm.path, "dim"))]
+    lines += [_bar(request, now) for request in race.requests]
+    lines.append(_axis())
+    return Group(*lines)
+
+
+def _bar(request: Request, now: float) -> Text:
+    elapsed = now if request.finished is None else request.finished
+    waited = max(0.0, elapsed - WAIT_MS / 1000) if request.finished is not None else 0.0
+    wait_columns = round(waited * COLUMNS_PER_SECOND)
+    served_columns = max(0, round(elapsed * COLUMNS_PER_SECOND) - wait_columns)
+    line = Text.assemble(
+        f"  request {request.number}  ", ("░" * wait_columns, "yellow"), ("█" * served_columns, "green"), " "
+    )
+    if request.error:
+        line.append(request.error, "bold red")
+    elif request.finished is not None:
+        line.append(f"{elapsed:.1f} s", "bold")
+    return line
+
+
+def _axis() -> Text:
+    marks = "".join(f"{second} s".ljust(COLUMNS_PER_SECOND) for second in range(WAIT_MS * REQUESTS // 1000 + 1))
+    return Text(" " * 13 + marks.rstrip(), "dim")
+
+
+@contextmanager
+def fastapi_alone() -> Iterator[int]:
+    """One FastAPI worker on a free port, and nothing else; yields the port. Raises LabError when it does not start."""
+    with tempfile.TemporaryDirectory(prefix="lab-demo-") as folder:
+        run_dir, log = Path(folder) / "run", Path(folder) / "fastapi.log"
+        child = process.start(
+            [sys.executable, "-m", "waitlab.serve"],
+            environment={
+                **os.environ,
+                "SERVICE": "fastapi",
+                "APP": "services.fastapi_app:app",
+                "SERVER": "uvicorn",
+                "WORKERS": "1",
+                "PORT": "0",
+                "TRACES": "off",
+                "RUN_DIR": str(run_dir),
+            },
+            log=log,
+            cwd=PROJECT,
+        )
+        try:
+            yield _port_when_ready(child, run_dir / "serve.json", log)
+        finally:
+            process.stop(child)
+
+
+def _port_when_ready(child: subprocess.Popen[bytes], ready: Path, log: Path) -> int:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready.exists():
+        if child.poll() is not None or time.monotonic() > deadline:
+            why = "ended at its start" if child.poll() is not None else f"was not ready within {START_SECONDS:.0f} s"
+            raise LabError(f"the FastAPI service {why}:\n{_tail(log)}", "lab doctor looks at this machine", code=122)
+        time.sleep(0.05)
+    return urlsplit(json.loads(ready.read_text())["url"]).port or 80
+
+
+def _tail(log: Path, lines: int = 10) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else "(no log)"
+
+
+def demo(as_json: bool = False) -> None:
+    """Run the three arms, draw each while it runs, and say what was seen."""
+    console = Console(highlight=False, file=sys.stderr if as_json else sys.stdout)
+    finished: list[Race] = []
+    with ExitStack() as stack:
+        with console.status("starting one FastAPI process (uvicorn, 1 worker) …"):
+            port = stack.enter_context(fastapi_alone())
+        for arm in ARMS:
+            race = Race(arm, port)
+            _watch(race, console)
+            console.print(f"  {arm.lesson}\n", style="italic")
+            finished.append(race)
+    if as_json:
+        print(json.dumps({race.arm.style: {"request": race.arm.path, "seconds": race.seconds()} for race in finished}))
+    failed = [race.arm.path for race in finished if any(request.error for request in race.requests)]
+    if failed:
+        raise LabError(
+            f"not answered: {', '.join(failed)}", "run the demo again; lab doctor looks at this machine", code=1
+        )
+
+
+def _watch(race: Race, console: Console) -> None:
+    threads = race.run()
+    with Live(console=console, refresh_per_second=FRAMES_PER_SECOND, transient=False) as live:
+        while any(thread.is_alive() for thread in threads):
+            live.update(draw(race, time.monotonic() - race.began))
+            time.sleep(1 / FRAMES_PER_SECOND)
+        live.update(draw(race, time.monotonic() - race.began), refresh=True)

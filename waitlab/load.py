@@ -1,0 +1,261 @@
+"""`lab load`: a bounded load on the running lab, and what both witnesses say of it: the clients and the ledgers."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from waitlab.errors import LabError
+from waitlab.telemetry import ledger
+from waitlab.telemetry import process as worker_process
+
+LOCUSTFILE = Path(__file__).resolve().parent.parent / "locustfiles" / "lab.py"
+SECONDS = 8
+DRAIN_SECONDS = 10
+# A percentile says something only when about ten answers lie beyond it.
+ANSWERS_BEYOND = 10
+
+Tick = Callable[[float], None]  # told the seconds that have passed
+
+
+@dataclass(frozen=True)
+class Part:
+    """One load: `users` Locust users of one class, each sending its next request when the last is answered."""
+
+    service: str
+    style: str
+    workload: str
+    parameters: str
+    user_class: str
+    users: int
+
+    @property
+    def request(self) -> str:
+        return f"/{self.style}/{self.workload}?{self.parameters}"
+
+
+PARTS = (
+    Part("flask", "sync", "sleep", "ms=200", "IoBound", 20),
+    Part("fastapi", "async", "sleep", "ms=200", "IoBound", 20),
+    Part("flask", "sync", "burn", "rounds=10", "CpuBound", 8),
+    Part("fastapi", "async", "burn", "rounds=10", "CpuBound", 8),
+)
+
+
+@dataclass(frozen=True)
+class ClientView:
+    """What Locust saw. `response_ms` counts requests by response time, rounded to three significant digits."""
+
+    requests: int
+    failures: int
+    seconds: float
+    response_ms: Mapping[float, int]
+
+    @property
+    def rate(self) -> float:
+        return self.requests / self.seconds if self.seconds else 0.0
+
+    def percentile(self, q: float) -> float | None:
+        """The response time in ms that a share q of the requests did not exceed; None without requests."""
+        rank = math.ceil(q * sum(self.response_ms.values()))
+        for milliseconds in sorted(self.response_ms):
+            rank -= self.response_ms[milliseconds]
+            if rank <= 0:
+                return milliseconds
+        return None
+
+
+@dataclass(frozen=True)
+class ServiceView:
+    """What the service's ledger and /proc say of the same load: completed requests by worker, CPU seconds of all."""
+
+    completed: Mapping[int, int]
+    cpu_seconds: float
+
+    @property
+    def total(self) -> int:
+        return sum(self.completed.values())
+
+    @property
+    def shares(self) -> dict[int, float]:
+        return {worker: count / self.total for worker, count in self.completed.items()} if self.total else {}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    part: Part
+    client: ClientView
+    service: ServiceView
+
+    @property
+    def cpu_ms_per_request(self) -> float | None:
+        return self.service.cpu_seconds * 1000 / self.service.total if self.service.total else None
+
+
+def run(addresses: Mapping[str, str], run_dirs: Mapping[str, Path], as_json: bool, seconds: int = SECONDS) -> bool:
+    """Drive all parts one after the other and print the table; true when no request failed."""
+    console = Console(highlight=False, file=sys.stderr if as_json else sys.stdout)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    outcomes = []
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(PARTS) * seconds)
+        for number, part in enumerate(PARTS):
+            progress.update(task, description=f"{part.service} {part.request}, {part.users} users, {seconds} s")
+            outcomes.append(
+                measure(
+                    part,
+                    addresses,
+                    run_dirs[part.service],
+                    seconds,
+                    tick=partial(_advance, progress, task, number * seconds),
+                )
+            )
+    if as_json:
+        print(json.dumps([_as_dict(outcome) for outcome in outcomes]))
+    else:
+        console.print(table(outcomes))
+        console.print(_notes(outcomes), style="dim")
+    return all(outcome.client.failures == 0 and outcome.client.requests > 0 for outcome in outcomes)
+
+
+def _advance(progress: Progress, task: TaskID, base: float, elapsed: float) -> None:
+    progress.update(task, completed=base + elapsed)
+
+
+def measure(part: Part, addresses: Mapping[str, str], run_dir: Path, seconds: int, tick: Tick) -> Outcome:
+    """Send one part's load and read both witnesses around it."""
+    before, cpu_before = _completed(run_dir), _cpu_seconds(run_dir)
+    client = drive(part, addresses, seconds, tick)
+    after, cpu_after = _completed(run_dir), _cpu_seconds(run_dir)
+    completed = {worker: count - before.get(worker, 0) for worker, count in after.items()}
+    cpu = sum(spent - cpu_before.get(pid, 0.0) for pid, spent in cpu_after.items())
+    return Outcome(part, client, ServiceView(completed, cpu))
+
+
+def _completed(run_dir: Path) -> dict[int, int]:
+    return {slot.number: slot.completed for slot in ledger.read(run_dir) if slot.alive or slot.completed}
+
+
+def _cpu_seconds(run_dir: Path) -> dict[int, float]:
+    live = [slot.pid for slot in ledger.read(run_dir) if slot.alive]
+    return {pid: facts.cpu_seconds for pid in live if (facts := worker_process.facts(pid))}
+
+
+def drive(part: Part, addresses: Mapping[str, str], seconds: int, tick: Tick) -> ClientView:
+    """Run Locust headless for `seconds`, let every user finish its last request, and read what it saw."""
+    with tempfile.TemporaryDirectory(prefix="lab-load-") as folder:
+        out = Path(folder) / "locust"
+        command = locust_command(part, seconds, out)
+        environment = {**os.environ, "LAB_SERVICES": json.dumps(dict(addresses))}
+        began = time.monotonic()
+        with (Path(folder) / "log").open("wb") as log:
+            locust = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            try:
+                while locust.poll() is None:
+                    tick(min(seconds, time.monotonic() - began))
+                    time.sleep(0.2)
+            finally:
+                if locust.poll() is None:
+                    locust.terminate()
+                    locust.wait(10)
+        result = Path(f"{out}.json")
+        if not result.exists():
+            tail = (Path(folder) / "log").read_text(errors="replace").splitlines()[-5:]
+            raise LabError("Locust gave no result:\n" + "\n".join(tail), f"the command was: {' '.join(command)}")
+        return read_client_view(json.loads(result.read_text()))
+
+
+def locust_command(part: Part, seconds: int, out: Path) -> list[str]:
+    return [
+        str(Path(sys.executable).with_name("locust")),
+        *("-f", str(LOCUSTFILE), "--headless", "--only-summary", "--exit-code-on-error", "0"),
+        *("-u", str(part.users), "-r", str(part.users), "-t", f"{seconds}s", "-s", f"{DRAIN_SECONDS}s"),
+        *("--service", part.service, "--style", part.style, "--workload", part.workload),
+        *("--parameters", part.parameters, "--json-file", str(out), part.user_class),
+    ]
+
+
+def read_client_view(entries: list[dict[str, Any]]) -> ClientView:
+    """Locust's JSON: an entry a request name, with its histogram of response times in ms. All entries are added up."""
+    histogram: dict[float, int] = {}
+    for entry in entries:
+        for milliseconds, count in entry["response_times"].items():
+            histogram[float(milliseconds)] = histogram.get(float(milliseconds), 0) + count
+    return ClientView(
+        requests=sum(entry["num_requests"] for entry in entries),
+        failures=sum(entry["num_failures"] for entry in entries),
+        seconds=max((entry["last_request_timestamp"] - entry["start_time"] for entry in entries), default=0.0),
+        response_ms=histogram,
+    )
+
+
+def table(outcomes: list[Outcome]) -> Table:
+    drawn = Table(title="What the clients waited, and what it cost the service", title_justify="left")
+    drawn.add_column("service and request", no_wrap=True)
+    for heading in ("users", "requests/s", "p50 ms", "p95 ms", "p99 ms", "failed", "CPU ms a request"):
+        drawn.add_column(heading, justify="right")
+    drawn.add_column("share by worker")
+    drawn.add_column("client = service")
+    for outcome in outcomes:
+        drawn.add_row(*_row(outcome), style="" if outcome.client.failures == 0 else "red")
+    return drawn
+
+
+def _row(outcome: Outcome) -> list[str]:
+    client, service, cpu = outcome.client, outcome.service, outcome.cpu_ms_per_request
+    return [
+        f"{outcome.part.service} {outcome.part.request}",
+        str(outcome.part.users),
+        f"{client.rate:.1f}",
+        *(_percentile(client, q) for q in (0.5, 0.95, 0.99)),
+        str(client.failures),
+        "-" if cpu is None else f"{cpu:.2f}",
+        "  ".join(f"{worker}: {share:.0%}" for worker, share in service.shares.items()),
+        f"{client.requests} = {service.total}"
+        if client.requests == service.total
+        else f"{client.requests} ≠ {service.total}",
+    ]
+
+
+def _percentile(client: ClientView, q: float) -> str:
+    value = client.percentile(q)
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if client.requests * (1 - q) >= ANSWERS_BEYOND else f"~{value:.0f}"
+
+
+def _notes(outcomes: list[Outcome]) -> str:
+    notes = [
+        "Closed loop: each user sends its next request when the last is answered, so the percentiles are those of "
+        "users who wait for each other.",
+        "Worker shares and CPU are the services' own, from ledger and /proc; the last column compares both witnesses.",
+    ]
+    if any(outcome.client.requests < 100 * ANSWERS_BEYOND for outcome in outcomes):
+        notes.append(f"~ marks a percentile with fewer than {ANSWERS_BEYOND} answers beyond it: a hint, no more.")
+    return "\n".join(notes)
+
+
+def _as_dict(outcome: Outcome) -> dict[str, Any]:
+    client = outcome.client
+    return {
+        **asdict(outcome.part),
+        "requests": client.requests,
+        "failures": client.failures,
+        "requests_per_second": client.rate,
+        **{f"p{round(q * 100)}_ms": client.percentile(q) for q in (0.5, 0.95, 0.99)},
+        "cpu_seconds_per_request": None if outcome.cpu_ms_per_request is None else outcome.cpu_ms_per_request / 1000,
+        "completed_by_worker": dict(outcome.service.completed),
+        "shares": outcome.service.shares,
+    }
