@@ -51,7 +51,7 @@ class Door:
 
 
 def explained(error: Exception) -> Problem:
-    """The answer to what a handler raised. An unexpected error goes to the log in full, to the client by its kind only."""
+    """The answer to what a handler raised. An unexpected error is logged in full; the client learns its kind only."""
     if isinstance(error, Problem):
         return error
     logger.error("a handler failed", exc_info=error)
@@ -105,7 +105,9 @@ class Asgi:
             await _send(explained(error), scope["method"], send)
 
     def _rewritten(self, scope: Scope, values: dict[str, Value]) -> Scope:
-        return {**scope, "query_string": parameters.written(values)}
+        # A dependency belongs to a handler's signature, so each `dep` has a handler of its own, one path deeper.
+        path = scope["path"] + (f"/{values.pop('dep')}" if "dep" in values else "")
+        return {**scope, "path": path, "raw_path": path.encode(), "query_string": parameters.written(values)}
 
 
 def _has_body(scope: Scope) -> bool:

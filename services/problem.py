@@ -1,4 +1,4 @@
-"""Refusals and failures as RFC 9457 problem+json: raised anywhere below the guard, answered by it on every stack alike."""
+"""Refusals and failures as RFC 9457 problem+json: raised below the guard, answered by it, on every stack alike."""
 
 import json
 from http import HTTPStatus

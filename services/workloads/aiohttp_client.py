@@ -15,7 +15,7 @@ class _Client:
         self.calls = Calls("aiohttp", outside.AWAITING_CALLS)
 
 
-client = Lazy(_Client)
+client = Lazy(_Client, close=lambda made: made.session.close())
 
 
 async def call(ms: int, tls: bool) -> int:
@@ -34,9 +34,3 @@ async def call(ms: int, tls: bool) -> int:
         raise outside.late(ms) from error
     except aiohttp.ClientError as error:
         raise outside.unreachable(type(error).__name__) from error
-
-
-async def close() -> None:
-    """Close every connection."""
-    if ours := client.take():
-        await ours.session.close()

@@ -29,7 +29,7 @@ def _make() -> asyncpg.Pool:
     return made
 
 
-pool = Lazy(_make)
+pool = Lazy(_make, close=lambda made: made.terminate())
 
 
 def _state(made: asyncpg.Pool) -> telemetry.PoolState:
@@ -57,9 +57,3 @@ async def query(ms: int) -> dict[str, object]:
     finally:
         await ours.release(held, timeout=WAIT_SECONDS)
     return database.answer(row and tuple(row), ms)
-
-
-async def close() -> None:
-    """Drop the pool and every connection, without waiting for anyone."""
-    if made := pool.take():
-        made.terminate()

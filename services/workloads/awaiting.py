@@ -7,7 +7,7 @@ Clients and drivers are imported where they are first used, as in blocking.py.
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -115,3 +115,26 @@ async def offload_burn(count: int, kind: str = "loop") -> Answer:
 async def offload_mixed(ms: int, count: int) -> Answer:
     """Wait `ms` in a thread, then burn in another process."""
     return await offload(blocking.sleep, ms) | await offload_burn(count)
+
+
+async def gather(of: str, ms: int, count: int) -> Answer:
+    """Two sleeps or two burns, begun together on one loop: sleeps overlap, burns take turns."""
+    return {"both": await asyncio.gather(*(sleep(ms) if of == "sleep" else burn(count) for _ in range(2)))}
+
+
+async def gather_blocked(of: str, ms: int, count: int) -> Answer:
+    """The same with blocking calls inside coroutines: the second begins when the first has ended, whatever they do."""
+
+    async def one() -> Answer:
+        return blocking.sleep(ms) if of == "sleep" else blocking.burn(count)
+
+    return {"both": await asyncio.gather(one(), one())}
+
+
+async def gather_offloaded(of: str, ms: int, count: int) -> Answer:
+    """Two sleeps in threads, or two burns in processes: both overlap, as far as there are cores."""
+
+    def one() -> Awaitable[Answer]:
+        return offload(blocking.sleep, ms) if of == "sleep" else offload_burn(count)
+
+    return {"both": await asyncio.gather(one(), one())}

@@ -32,8 +32,11 @@ class _File:
                 self.size += CHUNK_BYTES
             os.fdatasync(self.number)  # only clean pages can be dropped from the page cache
 
+    def close(self) -> None:
+        self._file.close()
 
-_file = Lazy(_File)
+
+_file = Lazy(_File, close=_File.close)
 
 
 def read(kb: int, cold: bool) -> dict[str, int]:

@@ -21,6 +21,7 @@ from services.workloads.database import WAIT_SECONDS
 from services.workloads.lazy import Lazy
 from waitlab import telemetry
 
+CLOSE_SECONDS = 1.0
 NAP = database.NAP.format("%(ms)s")
 
 
@@ -73,8 +74,8 @@ def _make_async() -> psycopg_pool.AsyncConnectionPool[AsyncConnection]:
     return made
 
 
-pool = Lazy(_make)
-async_pool = Lazy(_make_async)
+pool = Lazy(_make, close=lambda made: made.close(CLOSE_SECONDS))
+async_pool = Lazy(_make_async, close=lambda made: made.close(CLOSE_SECONDS))
 
 
 def _state(stats: dict[str, int]) -> telemetry.PoolState:
@@ -145,15 +146,3 @@ def _answering() -> Iterator[None]:
         raise database.late() from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise database.failed() from error
-
-
-def close() -> None:
-    """Close the blocking pool and every connection."""
-    if ours := pool.take():
-        ours.close(timeout=1.0)
-
-
-async def async_close() -> None:
-    """Close the awaiting pool and every connection."""
-    if ours := async_pool.take():
-        await ours.close(timeout=1.0)

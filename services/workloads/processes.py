@@ -22,7 +22,7 @@ def _make() -> ProcessPoolExecutor:
     )
 
 
-_executor = Lazy(_make)
+_executor = Lazy(_make, close=lambda made: made.shutdown(wait=False, cancel_futures=True))
 
 
 def _die_with_parent() -> None:
@@ -43,12 +43,5 @@ async def burn(count: int, kind: str) -> int:
     try:
         return await asyncio.get_running_loop().run_in_executor(executor, rounds.burn, count, kind)
     except BrokenProcessPool as error:
-        if _executor.get() is executor:
-            close()
+        _executor.close(executor)
         raise Unavailable("processes", "A process that burns for this worker was killed.") from error
-
-
-def close() -> None:
-    """End the processes as soon as what they do is done."""
-    if executor := _executor.take():
-        executor.shutdown(wait=False, cancel_futures=True)

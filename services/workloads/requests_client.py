@@ -24,7 +24,7 @@ class _Client:
         self.calls = Calls("requests", outside.BLOCKING_CALLS)
 
 
-client = Lazy(_Client)
+client = Lazy(_Client, close=lambda made: made.session.close())
 
 
 def call(ms: int, tls: bool) -> int:
@@ -54,9 +54,3 @@ def _get(session: requests.Session, url: str, ms: int) -> int:
         raise outside.unreachable(type(error).__name__) from error
     outside.judge(answer.status_code, answer.headers.get("retry-after"))
     return int(answer.json()["ms"])
-
-
-def close() -> None:
-    """Close every connection."""
-    if ours := client.take():
-        ours.session.close()

@@ -1,7 +1,7 @@
 """Fixed CPU work with a result that proves it was done. A round is about 1 ms of CPU on the reference machine.
 
 The reference machine is one 2.6 GHz server core running CPython 3.11. Work is fixed, time is not: a slower core takes
-longer for the same result. `loop` holds the GIL; `hash` and `zlib` work on buffers large enough for CPython to release it.
+longer for the same result. `loop` holds the GIL; `hash` and `zlib` work on buffers so large that CPython releases it.
 """
 
 import hashlib
