@@ -1,0 +1,77 @@
+"""Whether a part really works: asked of the part itself, and of this run's part, not of whoever answers on its port.
+
+Only the standard library's smallest modules: the supervisor lives as long as the lab, and its memory is the lab's.
+"""
+
+import json
+import socket
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from waitlab.runtime.local import postgres
+from waitlab.runtime.local.plan import SERVICES
+from waitlab.runtime.local.state import Home
+
+PATHS = {"locust": "/", "prometheus": "/-/ready"}
+
+
+def ailment(home: Home, name: str, url: str, nonce: str, patience: float = 0.5) -> str:
+    """Why the part is not healthy, in words; empty when it is. A request takes `patience` seconds at most."""
+    if name == "postgres":
+        is_ours = postgres.accepts((home.run("postgres") / "url").read_text())
+        return "" if is_ours else "accepts no connection yet"
+    if name in SERVICES and _served_nonce(home, name) != nonce:
+        return "its workers are starting"
+    return _answers(url + PATHS.get(name, "/healthz"), patience)
+
+
+def unscraped(home: Home, prometheus_url: str, patience: float = 0.5) -> str:
+    """Which announced targets Prometheus has not yet scraped with success; empty when it has them all."""
+    announced = {
+        target
+        for file in home.targets.glob("*.json")
+        for group in json.loads(file.read_text())
+        for target in group["targets"]
+    }
+    try:
+        _, body = get(f"{prometheus_url}/api/v1/targets?state=active", patience)
+        active = json.loads(body)["data"]["activeTargets"]
+    except (OSError, ValueError) as error:
+        return f"does not list its targets ({error})"
+    up = {target["discoveredLabels"]["__address__"] for target in active if target["health"] == "up"}
+    missing = announced - up
+    return f"{len(announced) - len(missing)} of {len(announced)} targets are up" if missing else ""
+
+
+def get(url: str, patience: float) -> tuple[int, bytes]:
+    """Status and body of a page of this machine, over HTTP/1.0. Raises OSError, or ValueError for no HTTP at all."""
+    where = urlsplit(url)
+    path = where.path + (f"?{where.query}" if where.query else "")
+    with socket.create_connection((where.hostname, where.port), timeout=patience) as connection:
+        connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {where.netloc}\r\n\r\n".encode())
+        read: Callable[[], bytes] = lambda: connection.recv(65536)  # noqa: E731
+        answer = b"".join(iter(read, b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    protocol, status = head.split(None, 2)[:2]
+    if not protocol.startswith(b"HTTP/"):
+        raise ValueError(f"{url} does not speak HTTP")
+    return int(status), body
+
+
+def _answers(url: str, patience: float) -> str:
+    try:
+        status, _ = get(url, patience)
+    except TimeoutError:
+        return f"does not answer within {patience} s"
+    except OSError:
+        return "does not answer yet"
+    except ValueError:
+        return "does not speak HTTP"
+    return "" if status == 200 else f"answers {status}"
+
+
+def _served_nonce(home: Home, name: str) -> str | None:
+    try:
+        return str(json.loads((home.run(name) / "serve.json").read_text())["nonce"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return None

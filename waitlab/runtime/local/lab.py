@@ -1,0 +1,212 @@
+"""The local lab as its user handles it: start, scale, stop, addresses, logs."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from os import kill
+from pathlib import Path
+from signal import SIGTERM
+
+from waitlab import process
+from waitlab.errors import LabError
+from waitlab.runtime.local import certificate, health, plan, ports, prometheus, state
+from waitlab.runtime.local.state import Home, LabState
+from waitlab.serve.settings import MOST_WORKERS
+from waitlab.telemetry import ledger
+
+HOW_TO_START = "start it: make lab-up (or .venv/bin/lab up)"
+STOP_SECONDS = 40.0
+SCALE_SECONDS = 30.0
+LEFTOVER_SECONDS = 10.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a part is reached, and what for."""
+
+    part: str
+    url: str
+    purpose: str
+
+
+def is_up(home: Home) -> bool:
+    """Whether a supervisor lives here; its lab may still be starting."""
+    return state.supervisor_pid(home) is not None
+
+
+def require_up(home: Home) -> LabState:
+    """The state of the running lab. LabError, saying how to start one, when none is."""
+    found = state.read(home) if is_up(home) else None
+    if found is None:
+        raise LabError("the lab is not up", HOW_TO_START)
+    return found
+
+
+def start(environment: Mapping[str, str], only: tuple[str, ...], say: Say, stays: bool = False) -> Iterator[LabState]:
+    """Start the lab, yielding its state each time it changes; the last one is ready. `stays`: it ends with us.
+
+    LabError when a setting is wrong or a port taken (before anything was started), or when a part fails; whatever
+    ends the iteration early, Ctrl-C above all, stops what was started.
+    """
+    home = Home.of(environment)
+    wanted = plan.read(environment, only)
+    _wait_for_leftovers(home)
+    ports.require_free(wanted.ports)
+    chosen = dict(environment)
+    if any(part.name == "prometheus" for part in wanted.parts):
+        chosen["PROMETHEUS_BIN"] = str(prometheus.ensure(environment, say))
+    home.log("supervisor").parent.mkdir(parents=True, exist_ok=True)
+    certificate.ensure(home.folder)
+    home.state_file.unlink(missing_ok=True)
+    home.log("supervisor").unlink(missing_ok=True)
+    command = [sys.executable, "-m", "waitlab.runtime.local.supervisor", *only]
+    supervisor = process.start(
+        command,
+        environment=chosen,
+        log=home.log("supervisor"),
+        death_signal=SIGTERM if stays else None,
+        cwd=state.PROJECT,
+    )
+    is_ready = False
+    try:
+        for seen in _changes(home, lambda: supervisor.poll() is None):
+            is_ready = seen.phase == "ready"
+            yield seen
+    finally:
+        if not is_ready:
+            process.stop(supervisor, STOP_SECONDS)
+
+
+def _changes(home: Home, is_alive: Callable[[], bool]) -> Iterator[LabState]:
+    """Each new state of a starting lab until it is ready; LabError with the supervisor's reason when it fails."""
+    last = None
+    while True:
+        alive = is_alive()
+        seen = state.read(home)
+        if seen and seen.phase == "failed":
+            raise LabError(seen.error, "the lab was stopped; lab logs shows more", seen.code)
+        if not alive:
+            words = home.log("supervisor").read_text(errors="replace").strip()
+            raise LabError(f"the lab's supervisor ended while it started the lab: {words}")
+        if seen and seen != last:
+            yield seen
+            last = seen
+        if seen and seen.phase == "ready":
+            return
+        time.sleep(0.05)
+
+
+def _wait_for_leftovers(home: Home) -> None:
+    """Parts of a supervisor that was killed are on their way out: give them the time they may take."""
+    last = state.read(home)
+    if last is None or last.phase not in ("starting", "ready"):
+        return
+    deadline = time.monotonic() + LEFTOVER_SECONDS
+    while any(process.is_alive(part.pid) for part in last.parts.values()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def stop(home: Home) -> bool:
+    """Stop the lab and wait until nothing of it is left; false when it was not up."""
+    pid = state.supervisor_pid(home)
+    if pid is None:
+        return False
+    if pid <= 0:
+        raise LabError(f"the lab in {home.folder} was started in another container", "stop it there")
+    with suppress(ProcessLookupError):
+        kill(pid, SIGTERM)
+    if not state.wait_until_down(home, STOP_SECONDS):
+        raise LabError(f"the lab did not stop within {STOP_SECONDS:.0f} s", f"its supervisor is process {pid}")
+    return True
+
+
+def scale(home: Home, service: str, workers: int) -> int:
+    """Give a service `workers` workers and wait until just these live; how many it had before."""
+    lab = require_up(home)
+    if service not in plan.SERVICES or service not in lab.parts:
+        running = ", ".join(name for name in plan.SERVICES if name in lab.parts)
+        raise LabError(f"there is no running service {service!r}", f"the running services are: {running or 'none'}", 2)
+    if not 1 <= workers <= MOST_WORKERS:
+        raise LabError(f"{workers} workers are not allowed", f"a service takes 1 to {MOST_WORKERS}", 2)
+    facts = served(home, service)
+    if facts is None:
+        raise LabError(f"{service} does not serve", f"see why: lab logs {service}")
+    excess = plan.pool_excess(workers, int(str(facts["pool_size"]))) if "postgres" in lab.parts else None
+    if excess:
+        raise LabError(f"{service}: {excess}", f"start the lab with a smaller {service.upper()}_POOL_SIZE", 2)
+    before = live_workers(home, service)
+    state.replace(home.run(service) / "workers", f"{workers}\n")
+    deadline = time.monotonic() + SCALE_SECONDS
+    while (now := live_workers(home, service)) != workers:
+        if time.monotonic() > deadline:
+            message = f"{service} has {now} workers after {SCALE_SECONDS:.0f} s, not {workers}"
+            raise LabError(message, f"a worker leaves when its last request is answered; see: lab logs {service}")
+        time.sleep(0.05)
+    return before
+
+
+def served(home: Home, service: str) -> dict[str, object] | None:
+    """What the parent of a service wrote about it (every knob, pid and url); None while it does not serve."""
+    try:
+        return dict(json.loads((home.run(service) / "serve.json").read_text()))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def asked_workers(home: Home, service: str) -> int | None:
+    """How many workers a service should have: what was last scaled to, else what it was started with."""
+    with suppress(FileNotFoundError, ValueError):
+        return int((home.run(service) / "workers").read_text())
+    facts = served(home, service)
+    return int(str(facts["workers"])) if facts else None
+
+
+def live_workers(home: Home, service: str) -> int:
+    """How many workers of a service live and can be scraped."""
+    return sum(1 for slot in ledger.read(home.run(service)) if slot.alive and slot.port)
+
+
+def addresses(home: Home) -> list[Address]:
+    """Where the running parts are reached, in the order a person needs them."""
+    lab = require_up(home)
+    purposes = {
+        "locust": "start load here, in the browser",
+        "flask": "the threaded stack: try /sync/sleep?ms=200",
+        "fastapi": "the asynchronous stack: try /async/sleep?ms=200",
+        "upstream": "the slow outside world: /settings",
+        "prometheus": "",
+        "postgres": f"password in {_shown(home.run('postgres') / 'url')}",
+        "host": "metrics of this machine and of PostgreSQL: /metrics",
+    }
+    if "prometheus" in lab.parts:
+        purposes["prometheus"] = _prometheus_purpose(lab.parts["prometheus"].url)
+    return [Address(name, lab.parts[name].url, purposes[name]) for name in purposes if name in lab.parts]
+
+
+def _prometheus_purpose(url: str) -> str:
+    for page in ("/query", "/graph"):
+        with suppress(OSError, ValueError):
+            if health.get(url + page, 2.0)[0] == 200:
+                return "every figure of the lab, in the browser"
+    return "an API without a page (this build has none): use lab status --watch"
+
+
+def log_files(home: Home, part: str | None) -> dict[str, Path]:
+    """The logs there are, of one part or of all, also of a lab that is down. LabError for an unknown part."""
+    names = ("supervisor", *plan.PARTS)
+    if part is not None and part not in names:
+        raise LabError(f"there is no part {part!r}", f"the parts are {', '.join(names)}", 2)
+    found = {name: home.log(name) for name in names if part in (None, name) and home.log(name).exists()}
+    if not found:
+        raise LabError(f"there is no log of {part or 'the lab'} yet", HOW_TO_START)
+    return found
+
+
+def _shown(path: Path) -> str:
+    """A path as short as it can be said from where the user is."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

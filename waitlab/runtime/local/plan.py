@@ -1,0 +1,285 @@
+"""The parts of a local lab: from the environment to the commands to start, refused whole when one setting is wrong.
+
+Nothing here touches the machine, so `lab up` reads the plan once to find wrong settings, and the supervisor again to
+follow it.
+"""
+
+import difflib
+import json
+import re
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from waitlab.errors import LabError
+from waitlab.runtime.local import certificate, postgres, prometheus
+from waitlab.runtime.local.state import PROJECT, Home
+from waitlab.serve import settings
+
+PORTS = {
+    "FLASK_PORT": 8001,
+    "FASTAPI_PORT": 8002,
+    "UPSTREAM_PORT": 8009,
+    "UPSTREAM_TLS_PORT": 8010,
+    "LOCUST_PORT": 8089,
+    "LOCUST_WORKER_PORT": 5557,
+    "PROMETHEUS_PORT": 9090,
+    "POSTGRES_PORT": 5442,
+    "HOST_PORT": 9110,
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service: its application, and which servers with which worker classes run it, the default of each first."""
+
+    app: str
+    servers: dict[str, tuple[str, ...]]
+
+
+# The lab's own table of services; a test holds it equal to services/contract.py, which nothing in waitlab may import.
+SERVICES = {
+    "flask": Service("services.flask_app:app", {"gunicorn": ("sync", "gthread", "gevent")}),
+    "fastapi": Service("services.fastapi_app:app", {"uvicorn": ("asgi",), "gunicorn": ("asgi",)}),
+}
+PARTS = ("postgres", "upstream", "host", *SERVICES, "locust", "prometheus")  # in the order they are shown
+
+# What the lab itself decides for a service, so that no <SERVICE>_<KNOB> may.
+DECIDED = {"APP", "SERVICE", "HOST", "RUN_DIR", "TARGETS_DIR", "NONCE"} | {
+    row.name for row in settings.TABLE if row.name.startswith(("DATABASE_", "UPSTREAM_"))
+}
+SERVICE_KNOBS = tuple(row.name for row in settings.TABLE if row.name not in DECIDED)
+UPSTREAM_KNOBS = ("DELAY_MS", "JITTER_MS", "ERROR_RATE", "CONCURRENCY", "RATE", "KEEP_ALIVE")
+# Flask reads variables of its own that a developer may well have set.
+FOREIGN = re.compile(r"FLASK_(APP|ENV|DEBUG|SKIP_DOTENV|RUN_\w+)")
+INHERITED = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "OTLP_ENDPOINT",
+    "TRACE_ONE_IN",
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process of the lab. `ports` maps each setting to the port it gave; `url` is where the part is reached."""
+
+    name: str
+    url: str
+    command: list[str]
+    environment: dict[str, str]
+    ports: dict[str, int] = field(default_factory=dict)
+    death_signal: signal.Signals = signal.SIGTERM
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that one run of the lab starts, and its secrets."""
+
+    home: Home
+    nonce: str
+    parts: tuple[Part, ...]
+    database_url: str | None
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {setting: port for part in self.parts for setting, port in part.ports.items()}
+
+
+def read(environment: Mapping[str, str], only: tuple[str, ...] = ()) -> Plan:
+    """The plan that `environment` asks for, of all parts or `only` some. LabError 2 names the first wrong setting."""
+    unknown = [name for name in only if name not in PARTS]
+    if unknown:
+        raise LabError(f"there is no part {unknown[0]!r}", f"the parts are {', '.join(PARTS)}", 2)
+    _refuse_misspelt(environment)
+    draft = _Draft(environment, Home.of(environment), only or PARTS)
+    makers: dict[str, Callable[[], Part]] = {
+        "postgres": draft.postgres,
+        "upstream": draft.upstream,
+        "host": draft.host,
+        **{name: lambda name=name: draft.service(name) for name in SERVICES},  # type: ignore[misc]
+        "locust": draft.locust,
+        "prometheus": draft.prometheus,
+    }
+    parts = tuple(makers[name]() for name in PARTS if name in draft.wanted)
+    return Plan(draft.home, draft.nonce, parts, draft.database_url)
+
+
+class _Draft:
+    """What the parts of one plan share while they are drawn up."""
+
+    def __init__(self, environment: Mapping[str, str], home: Home, wanted: tuple[str, ...]) -> None:
+        self.given = environment
+        self.home = home
+        self.wanted = wanted
+        self.nonce = secrets.token_hex(8)
+        self.password = secrets.token_hex(16)
+        self.database_url = postgres.url(self.port("POSTGRES_PORT"), self.password) if "postgres" in wanted else None
+        inherited = {name: environment[name] for name in INHERITED if name in environment}
+        self.common = {**inherited, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
+
+    def port(self, setting: str) -> int:
+        text = self.given.get(setting) or str(PORTS[setting])
+        if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+            raise LabError(f"{setting}={text[:80]!r} is not allowed", f"{setting} takes a port from 1 to 65535", 2)
+        return int(text)
+
+    def address(self, setting: str, scheme: str = "http") -> str:
+        return f"{scheme}://127.0.0.1:{self.port(setting)}"
+
+    def postgres(self) -> Part:
+        port = self.port("POSTGRES_PORT")
+        return Part(
+            "postgres",
+            f"postgresql://{postgres.USER}@127.0.0.1:{port}/{postgres.DATABASE}",
+            postgres.command(self.home.run("postgres"), port),
+            {**self.common, "POSTGRES_PASSWORD": self.password},
+            {"POSTGRES_PORT": port},
+            postgres.STOP_SIGNAL,
+        )
+
+    def upstream(self) -> Part:
+        ports = {name: self.port(name) for name in ("UPSTREAM_PORT", "UPSTREAM_TLS_PORT")}
+        environment = {
+            **self.common,
+            **_knobs(self.given, "UPSTREAM", UPSTREAM_KNOBS),
+            "HOST": "127.0.0.1",
+            "PORT": str(ports["UPSTREAM_PORT"]),
+            "TLS_PORT": str(ports["UPSTREAM_TLS_PORT"]),
+            "CERTIFICATE": str(self.home.folder / certificate.SERVER),
+            "TARGETS_DIR": str(self.home.targets),
+        }
+        return Part("upstream", self.address("UPSTREAM_PORT"), _python("services.upstream"), environment, ports)
+
+    def host(self) -> Part:
+        port = self.port("HOST_PORT")
+        database = {"DATABASE_URL": self.database_url} if self.database_url else {}
+        environment = {**self.common, **database, "PORT": str(port), "TARGETS_DIR": str(self.home.targets)}
+        return Part("host", self.address("HOST_PORT"), _python("waitlab.host"), environment, {"HOST_PORT": port})
+
+    def service(self, name: str) -> Part:
+        setting = f"{name.upper()}_PORT"
+        environment = {
+            **self.common,
+            **_with_server(name, _knobs(self.given, name.upper(), SERVICE_KNOBS)),
+            **self._surroundings(),
+            "APP": SERVICES[name].app,
+            "SERVICE": name,
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port(setting)),
+            "RUN_DIR": str(self.home.run(name)),
+            "TARGETS_DIR": str(self.home.targets),
+            "NONCE": self.nonce,
+        }
+        _check_service(name, environment, with_database=self.database_url is not None)
+        return Part(name, self.address(setting), _python("waitlab.serve"), environment, {setting: self.port(setting)})
+
+    def _surroundings(self) -> dict[str, str]:
+        """What a service calls, as far as it is started."""
+        found = {"DATABASE_URL": self.database_url} if self.database_url else {}
+        if "upstream" in self.wanted:
+            found |= {
+                "UPSTREAM_URL": self.address("UPSTREAM_PORT"),
+                "UPSTREAM_TLS_URL": self.address("UPSTREAM_TLS_PORT", "https"),
+                "UPSTREAM_CA": str(self.home.folder / certificate.AUTHORITY),
+            }
+        return found
+
+    def locust(self) -> Part:
+        web, workers = self.port("LOCUST_PORT"), self.port("LOCUST_WORKER_PORT")
+        passed = {name: value for name, value in self.given.items() if name.startswith("LOCUST_") and name not in PORTS}
+        is_distributed = any(passed.get(name) for name in ("LOCUST_PROCESSES", "LOCUST_MODE_MASTER"))
+        services = {name: self.address(f"{name.upper()}_PORT") for name in SERVICES if name in self.wanted}
+        environment = {
+            **self.common,
+            **passed,
+            "LOCUST_MASTER_BIND_HOST": "127.0.0.1",
+            "LOCUST_MASTER_BIND_PORT": str(workers),
+            "LOCUST_MASTER_NODE_PORT": str(workers),
+            "LAB_SERVICES": json.dumps(services),
+            "LAB_TARGETS_DIR": str(self.home.targets),
+            "LAB_LOCUST_SECRET": self.given.get("LAB_LOCUST_SECRET") or secrets.token_hex(16),
+        }
+        locust = str(Path(sys.executable).with_name("locust"))
+        command = [locust, "-f", "locustfiles/lab.py", "--web-host", "127.0.0.1", "--web-port", str(web)]
+        ports = {"LOCUST_PORT": web} | ({"LOCUST_WORKER_PORT": workers} if is_distributed else {})
+        return Part("locust", self.address("LOCUST_PORT"), command, environment, ports)
+
+    def prometheus(self) -> Part:
+        port = self.port("PROMETHEUS_PORT")
+        binary = prometheus.found(self.given) or Path("prometheus")
+        command = prometheus.command(binary, self.home.run("prometheus"), port)
+        return Part("prometheus", self.address("PROMETHEUS_PORT"), command, self.common, {"PROMETHEUS_PORT": port})
+
+
+def pool_excess(workers: int, pool_size: int) -> str | None:
+    """Why so many workers with such pools are too many for PostgreSQL; None when they fit."""
+    total = workers * pool_size
+    if total <= postgres.MAX_CONNECTIONS:
+        return None
+    asked = f"{workers} workers x {pool_size} pooled connections = {total}"
+    return f"{asked}, but PostgreSQL allows {postgres.MAX_CONNECTIONS}"
+
+
+def _with_server(name: str, knobs: dict[str, str]) -> dict[str, str]:
+    """The knobs with server and worker class filled in; LabError 2 for a pair that cannot run this service."""
+    servers = SERVICES[name].servers
+    server = knobs.get("SERVER", next(iter(servers)))
+    if server not in servers:
+        raise LabError(f"{name.upper()}_SERVER={server!r} is not allowed", f"{name} runs on {' or '.join(servers)}", 2)
+    classes = servers[server]
+    # gunicorn itself understands threads without a worker class as gthread
+    usual = "gthread" if "gthread" in classes and knobs.get("THREADS", "1") != "1" else classes[0]
+    kind = knobs.get("WORKER_CLASS", usual)
+    if kind not in classes:
+        hint = f"{name} on {server} takes {' or '.join(classes)}"
+        raise LabError(f"{name.upper()}_WORKER_CLASS={kind!r} is not allowed", hint, 2)
+    return {**knobs, "SERVER": server, "WORKER_CLASS": kind}
+
+
+def _check_service(name: str, environment: Mapping[str, str], with_database: bool) -> None:
+    try:
+        asked = settings.read(environment)
+    except settings.SettingError as error:
+        names = "|".join(row.name for row in settings.TABLE)
+        message = re.sub(rf"\b({names})\b", rf"{name.upper()}_\1", str(error))
+        raise LabError(
+            message, f"nothing was started; unset {name.upper()}_... settings to get the defaults", 2
+        ) from None
+    excess = pool_excess(asked.workers, asked.pool_size) if with_database else None
+    if excess:
+        raise LabError(f"{name}: {excess}", f"lower {name.upper()}_WORKERS or {name.upper()}_POOL_SIZE", 2)
+
+
+def _refuse_misspelt(environment: Mapping[str, str]) -> None:
+    """LabError for a variable that looks like one of the lab's settings and is none."""
+    knobs = {f"{name.upper()}_{knob}" for name in SERVICES for knob in SERVICE_KNOBS}
+    known = knobs | {f"UPSTREAM_{knob}" for knob in UPSTREAM_KNOBS} | set(PORTS)
+    owned = tuple(f"{name.upper()}_" for name in (*SERVICES, "upstream"))
+    for name in sorted(environment):
+        if name in known or FOREIGN.fullmatch(name):
+            continue
+        nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.85)
+        if name.startswith(owned) or (nearest and name.startswith(("LOCUST_", "PROMETHEUS_", "POSTGRES_", "HOST_"))):
+            part = name.partition("_")[0]
+            allowed = sorted(setting for setting in known if setting.startswith(f"{part}_"))
+            hint = f"did you mean {nearest[0]}?" if nearest else f"the settings are {', '.join(allowed)}"
+            raise LabError(f"{name} is not a setting of the lab", hint, 2)
+
+
+def _knobs(environment: Mapping[str, str], prefix: str, names: tuple[str, ...]) -> dict[str, str]:
+    given = {name: environment.get(f"{prefix}_{name}", "") for name in names}
+    return {name: value for name, value in given.items() if value}
+
+
+def _python(module: str) -> list[str]:
+    return [sys.executable, "-m", module]
