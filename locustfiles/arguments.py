@@ -1,14 +1,15 @@
 """The choices Locust's web UI, command line and environment offer for a load, each with the words that teach it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from locust.argument_parser import LocustArgumentParser
+from typing import TYPE_CHECKING
 
 from locustfiles.request import NATURAL, Refused
 from services.contract import SAMPLE, SAMPLES, STYLES, WORKLOADS
+
+if TYPE_CHECKING:
+    from locust.argument_parser import LocustArgumentParser  # at run time it would patch the importing process
 
 MOST_USERS = 10_000
 NO_SHAPE = "none"
@@ -40,7 +41,7 @@ class Argument:
             raise Refused(f"{self.name} must be a whole number from {self.minimum} to {self.maximum}, not {text!r}.")
         return int(text)
 
-    def add_to(self, parser: LocustArgumentParser) -> None:
+    def add_to(self, parser: "LocustArgumentParser") -> None:
         parser.add_argument(
             f"--{self.name.replace('_', '-')}",
             env_var=f"LOCUST_{self.name.upper()}",
@@ -52,7 +53,7 @@ class Argument:
         )
 
 
-def arguments(addresses: Mapping[str, str], shapes: Mapping[str, Any]) -> dict[str, Argument]:
+def arguments(addresses: Mapping[str, str], shapes: Iterable[str]) -> dict[str, Argument]:
     """Every argument by its name, in the order of the web UI; `addresses` are the services there are to choose from."""
     listed = (
         Argument(

@@ -21,17 +21,12 @@ from locust.env import Environment
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # Locust may be started in any folder
 
-from locustfiles import exporter, order, rounding, secret, shapes, ui
+from locustfiles import drain, exporter, order, rounding, secret, shapes, ui
 from locustfiles.arguments import NO_SHAPE, arguments
 from locustfiles.request import Refused
-from locustfiles.users import USERS, CpuBound, IoBound, LabUser, Mixed, OneRequest, Profile
+from locustfiles.users import OWN_WORKLOADS, CpuBound, IoBound, LabUser, Mixed, OneRequest, Profile
 
 __all__ = ["CpuBound", "IoBound", "Mixed", "OneRequest", "Profile"]
-
-# A load that ends lets every user have its last answer, so that the requests counted here are the requests made.
-DRAIN_SECONDS = 30
-# But Locust asked to go away waits no longer than this.
-LEAVE_SECONDS = 1
 
 try:
     ADDRESSES = order.read_addresses(os.environ.get("LAB_SERVICES"))
@@ -52,7 +47,7 @@ def add_arguments(parser: LocustArgumentParser) -> None:
     for argument in ARGUMENTS.values():
         argument.add_to(parser)
     loopback = {"web_host": "127.0.0.1", "master_bind_host": "127.0.0.1"}
-    parser.set_defaults(class_picker=True, stop_timeout=str(DRAIN_SECONDS), **loopback)
+    parser.set_defaults(class_picker=True, stop_timeout=str(drain.DRAIN_SECONDS), **loopback)
     parse = parser.parse_args
 
     def parse_and_check(*args: Any, **kwargs: Any) -> Any:
@@ -76,10 +71,11 @@ def check_options(options: Any) -> None:
     if options.shape != NO_SHAPE and (options.num_users is not None or options.run_time is not None):
         raise Refused("--shape owns users and length: use --shape-users and --shape-seconds instead of -u and -t.")
     for settings in (one for given in options.config_users or () for one in given):
-        order.check_user_settings(settings, USERS, ADDRESSES)
+        order.check_user_settings(settings, OWN_WORKLOADS, ADDRESSES)
     starts_at_once = options.headless or options.autostart
-    names = options.user_classes or (USERS if starts_at_once and not options.worker else ())
-    order.check(vars(options), [USERS[name] for name in names if name in USERS], ADDRESSES)
+    names = options.user_classes or (OWN_WORKLOADS if starts_at_once and not options.worker else ())
+    known = {name: OWN_WORKLOADS[name] for name in names if name in OWN_WORKLOADS}  # Locust itself refuses the others
+    order.check(vars(options), known, ADDRESSES)
 
 
 @events.init.add_listener
@@ -88,6 +84,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # The event loop's clock has stood still while everything was imported: a run time would end that much too early.
     gevent.get_hub().loop.update_now()
+    drain.install(environment)
     shapes.offer(environment)
     if environment.web_ui:
         further = os.environ.get("LAB_UI_HOSTS", "").replace(",", " ").split()
@@ -95,8 +92,3 @@ def prepare(environment: Environment, **_: Any) -> None:
     if folder := os.environ.get("LAB_TARGETS_DIR"):
         exporter.sweep(Path(folder))
         exporter.Exporter(environment, Path(folder)).start()
-
-
-@events.quitting.add_listener
-def leave_soon(environment: Environment, **_: Any) -> None:
-    environment.stop_timeout = min(environment.stop_timeout, LEAVE_SECONDS)

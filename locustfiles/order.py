@@ -1,13 +1,12 @@
 """A load as ordered, on the command line or in the web form, and every reason to refuse it before it begins."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from locustfiles.arguments import MOST_USERS
 from locustfiles.request import Refused, resolve
-from locustfiles.users import LabUser
 from services.contract import SERVICES
 
 USER_SETTINGS = frozenset({"user_class_name", "host", "weight", "fixed_count", "tasks"})
@@ -31,16 +30,16 @@ def read_addresses(text: str | None) -> dict[str, str]:
     return addresses
 
 
-def check(options: Mapping[str, Any], users: Iterable[type[LabUser]], addresses: Mapping[str, str]) -> None:
-    """Refused, with what is allowed, unless every one of `users` can do what `options` ask of it."""
+def check(options: Mapping[str, Any], users: Mapping[str, str], addresses: Mapping[str, str]) -> None:
+    """Refused, with what is allowed, unless each of `users`, name and own workload, can do what `options` ask."""
     check_users(options["num_users"])
     check_host(options["host"], addresses, options["service"])
-    for user in users:
+    for user, own_workload in users.items():
         asked = (options[name] for name in ("service", "style", "workload", "parameters"))
         try:
-            resolve(*asked, user.own_workload)
+            resolve(*asked, own_workload)
         except Refused as refused:
-            raise Refused(f"{user.__name__} cannot start: {refused}") from None
+            raise Refused(f"{user} cannot start: {refused}") from None
 
 
 def check_users(count: int | None) -> None:
@@ -60,14 +59,14 @@ def check_host(host: str | None, addresses: Mapping[str, str], service: str | No
         raise Refused(f"The host {host!r} is {named[0]}, but the service chosen is {service}. Leave the host empty.")
 
 
-def check_user_settings(settings: Any, users: Mapping[str, type[LabUser]], addresses: Mapping[str, str]) -> None:
+def check_user_settings(settings: Any, users: Container[str], addresses: Mapping[str, str]) -> None:
     """Locust would set any attribute of the class; only those of its own dialogue are let through, within bounds."""
     if not isinstance(settings, dict) or not settings.keys() <= USER_SETTINGS:
         raise Refused(
             f"The settings of a user class are an object with {', '.join(sorted(USER_SETTINGS))} and no more."
         )
     if settings.get("user_class_name") not in users:
-        raise Refused(f"user_class_name must be one of {', '.join(users)}.")
+        raise Refused("user_class_name must be one of the user classes.")
     if not isinstance(host := settings.get("host") or "", str):
         raise Refused("host must be text.")
     check_host(host, addresses)

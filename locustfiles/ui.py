@@ -21,7 +21,7 @@ from locustfiles.arguments import Argument
 from locustfiles.order import check, check_user_settings, check_users
 from locustfiles.request import Refused
 from locustfiles.shapes import SHAPES
-from locustfiles.users import USERS, IoBound, LabUser
+from locustfiles.users import OWN_WORKLOADS, IoBound
 
 LARGEST_BODY = 64 * 1024  # bytes
 # Locust's form handler would set any option of the process, also the names of files it writes at exit.
@@ -75,7 +75,7 @@ class Door:
                 case "locust.swarm":
                     self._check_form()
                 case "locust.update_user":
-                    check_user_settings(_json(request.get_data()), USERS, self.addresses)
+                    check_user_settings(_json(request.get_data()), OWN_WORKLOADS, self.addresses)
         except Refused as refused:
             # The page shows the message of a 200 and "An unknown error occurred." for any other status.
             return refusal(200 if request.endpoint == "locust.swarm" else 400, str(refused))
@@ -108,14 +108,13 @@ class Door:
         options = vars(self.environment.parsed_options) | {"num_users": None, "host": form.get("host")} | asked
         check(options, self._users(form.getlist("user_classes")), self.addresses)
 
-    def _users(self, names: list[str]) -> Iterable[type[LabUser]]:
-        """The classes Locust is going to run for this form."""
-        if unknown := set(names) - USERS.keys():
+    def _users(self, names: list[str]) -> dict[str, str]:
+        """The classes Locust is going to run for this form, with their own workloads."""
+        if unknown := set(names) - OWN_WORKLOADS.keys():
             raise Refused(f"There is no user class {', '.join(sorted(unknown))}.")
-        if names:
-            return [USERS[name] for name in names]
-        running = self.environment.runner is not None and self.environment.runner.state == STATE_RUNNING
-        return [USERS[user.__name__] for user in self.environment.user_classes] if running else USERS.values()
+        if not names and self.environment.runner and self.environment.runner.state == STATE_RUNNING:
+            names = [user.__name__ for user in self.environment.user_classes]
+        return {name: OWN_WORKLOADS[name] for name in names or OWN_WORKLOADS}
 
 
 def refusal(status: int, message: str) -> Response:

@@ -93,4 +93,4 @@ class OneRequest(LabUser):
     own_workload = "ping"
 
 
-USERS: dict[str, type[LabUser]] = {user.__name__: user for user in (IoBound, CpuBound, Mixed, Profile, OneRequest)}
+OWN_WORKLOADS = {user.__name__: user.own_workload for user in (IoBound, CpuBound, Mixed, Profile, OneRequest)}

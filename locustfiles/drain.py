@@ -1,0 +1,54 @@
+"""How a load ends: every user has its last answer, every Locust worker's last report is counted, and nobody waits long.
+
+Without this Locust drops what is in flight, and a master gives its workers half a second for their last figures: with
+answers of some seconds, whole runs would be missing from its totals while the services counted them.
+"""
+
+# Locust is only partly typed.
+# mypy: disable-error-code="no-untyped-call"
+
+import os
+from typing import Any
+
+import gevent
+from locust.env import Environment
+from locust.rpc import Message
+from locust.runners import MasterRunner, WorkerRunner
+
+DRAIN_SECONDS = 30  # at most, for the answers in flight when a load ends
+LEAVE_SECONDS = 1  # the same for a Locust that was told to go away, by SIGTERM or Ctrl-C
+LEAVE = "leave_soon"
+
+
+def install(environment: Environment) -> None:
+    """To be called at init, so that these listeners come before Locust's own, which fire in reverse order."""
+    runner = environment.runner
+    environment.events.quitting.add_listener(leave_soon)
+    if isinstance(runner, WorkerRunner):
+        runner.register_message(LEAVE, leave_soon)
+        # A stopped Locust worker sleeps this long plus the drain time, for nothing, before it can be started again.
+        os.environ["LOCUST_WORKER_ADDITIONAL_WAIT_BEFORE_READY_AFTER_STOP"] = str(-int(environment.stop_timeout))
+    if isinstance(runner, MasterRunner):
+        wait_for_last_reports(runner)
+
+
+def leave_soon(environment: Environment, **_: Any) -> None:
+    environment.stop_timeout = min(environment.stop_timeout, LEAVE_SECONDS)
+    if isinstance(environment.runner, MasterRunner):
+        environment.runner.send_message(LEAVE)
+
+
+def wait_for_last_reports(master: MasterRunner) -> None:
+    """Put a wait before the master's own quit(): a worker says that it quits after it has sent its last report."""
+    quit_at_once = master.quit
+
+    def quit_after_reports() -> None:
+        master.stop(send_stop_to_client=False)
+        for worker in master.clients.all:
+            master.server.send_to_client(Message("quit", None, worker.id))
+        with gevent.Timeout(master.environment.stop_timeout + 1, False):  # type: ignore[arg-type]  # False: no exception
+            while master.worker_count:
+                gevent.sleep(0.05)
+        quit_at_once()
+
+    master.quit = quit_after_reports  # type: ignore[method-assign]
