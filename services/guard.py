@@ -102,7 +102,7 @@ class Asgi:
         except Exception as error:
             if started:  # too late for another answer: the connection must break
                 raise
-            await _send(explained(error), scope["method"], send)
+            await refuse(explained(error), scope["method"], send)
 
     def _rewritten(self, scope: Scope, values: dict[str, Value]) -> Scope:
         # A dependency belongs to a handler's signature, so each `dep` has a handler of its own, one path deeper.
@@ -117,7 +117,8 @@ def _has_body(scope: Scope) -> bool:
     )
 
 
-async def _send(problem: Problem, method: str, send: Send) -> None:
+async def refuse(problem: Problem, method: str, send: Send) -> None:
+    """Send `problem` as the whole answer of an ASGI application."""
     body = problem.body()
     fields = [(name.encode(), value.encode()) for name, value in problem.fields(len(body))]
     await send({"type": "http.response.start", "status": int(problem.status), "headers": fields})

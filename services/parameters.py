@@ -47,14 +47,15 @@ def _text(raw: bytes, allowed: Sequence[Parameter], name: str = "") -> str:
 
 
 def _value(text: str, parameter: Parameter) -> Value:
-    value = _parsed(text, parameter)
+    value = parsed(text, parameter)
     if value is None:
         detail = f"{parameter.name} must be {parameter.bounds}."
         raise Problem(400, detail, parameter=parameter.name, allowed=parameter.bounds)
     return value
 
 
-def _parsed(text: str, parameter: Parameter) -> Value | None:
+def parsed(text: str, parameter: Parameter) -> Value | None:
+    """The typed value of `text`; None when it is not within the bounds of `parameter`."""
     if parameter.kind == "bool":
         return {"0": False, "1": True}.get(text)
     if parameter.kind == "choice":

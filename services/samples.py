@@ -1,6 +1,7 @@
 """The essays' own listings, run as printed, each beside its correction.
 
-Only names and addresses are the lab's: an essay's database is the lab's pool, its external API the lab's upstream.
+Only names and addresses are the lab's: an essay's database is the lab's pool, its external API the lab's upstream, with
+trust_env=False so that no proxy comes between.
 """
 # ruff: noqa: PLC0415 - httpx is imported at first use, as everywhere in the lab
 
@@ -19,15 +20,15 @@ router = APIRouter(prefix="/sample")
 
 @router.get("/httpx-await", response_model=None)
 async def httpx_await(ms: int) -> Answer:
-    """As printed: `httpx.get` is no coroutine function. It blocks the loop until the answer is there; then await fails."""
+    """As printed: `httpx.get` is no coroutine function. It blocks the loop, and then there is nothing to await."""
     import httpx
 
-    with explaining(
-        "httpx.get is an ordinary function: it blocked the event loop, and what it returned cannot be awaited"
-    ):
+    from services.workloads import httpx_client
+
+    with httpx_client.answering(ms), explaining("httpx.get is no coroutine function: it blocked the event loop"):
         user = await awaiting.query(ms)  # await -> other requests are served meanwhile
         friends = await awaiting.query(ms)  # await -> other requests are served meanwhile
-        external = await httpx.get(outside.item(ms, tls=False))  # type: ignore[misc]  # await -> so the essay says
+        external = await httpx.get(outside.item(ms, tls=False), trust_env=False)  # type: ignore[misc]
         return {"user": user, "friends": friends, "external": external}
 
 
@@ -43,10 +44,12 @@ async def httpx_await_corrected(ms: int) -> Answer:
 @router.get("/client-per-request", response_model=None)
 async def client_per_request(ms: int) -> Answer:
     """A client for every request: its TLS set-up alone costs tens of milliseconds of CPU, each time."""
+    import httpx
+
     from services.workloads import httpx_client
 
     with httpx_client.answering(ms):
-        async with httpx_client.httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(trust_env=False) as client:
             answer = await client.get(outside.item(ms, tls=False), timeout=httpx_client.timeout(ms))
     return {"ms": httpx_client.waited(answer)}
 

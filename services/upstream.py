@@ -1,7 +1,7 @@
 """The slow outside world that `fetch` calls: `python -m services.upstream`.
 
-GET /item?ms=200 answers after 200 ms plus what the outside world adds of its own: delay, jitter, a queue when only so many
-calls are served at once, 429 above a rate, 500 for a share of calls. GET /settings tells these, PUT or POST
+GET /item?ms=200 answers after 200 ms plus what the outside world adds of its own: delay, jitter, a queue when only so
+many calls are served at once, 429 above a rate, 500 for a share of calls. GET /settings tells these, PUT or POST
 /settings?delay_ms=100 changes them while it runs, and the environment (DELAY_MS=100) sets them at the start.
 """
 
@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import uvicorn
 import uvloop
@@ -49,7 +49,8 @@ class Upstream:
         try:
             answer = await self._answer(scope["method"], scope["path"], scope["query_string"])
         except Problem as problem:
-            return await guard.refuse(problem, scope["method"], send)
+            await guard.refuse(problem, scope["method"], send)
+            return
         body = json.dumps(answer).encode()
         fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         if not self.settings["keep_alive"]:
@@ -91,7 +92,7 @@ class Upstream:
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
-        """One of the places that `concurrency` allows, or a place in the queue for one; Problem 503 when that is full."""
+        """One of the places that `concurrency` allows, after waiting for it; Problem 503 when too many wait already."""
         async with self._change:
             if self._waiting >= QUEUE:
                 raise Problem(503, f"All places are taken and {QUEUE} calls wait for one.", {"retry-after": "1"})
@@ -120,7 +121,7 @@ class Upstream:
 class _Server(uvicorn.Server):
     """Both servers end when either is told to: uvicorn's signal handler knows only the one that was started last."""
 
-    all: list["_Server"] = []
+    all: ClassVar[list["_Server"]] = []
 
     def handle_exit(self, sig: int, frame: object) -> None:
         for server in self.all:

@@ -2,7 +2,7 @@
 
 Its pool looks through all its connections and callers at every event, so that its throughput collapses above about 50
 calls in flight: of 500 requests/s that 100 users could reach it served 265, of 1,000 for 200 users 91. What such a run
-measures is the client's pool, and says nothing about awaiting. Its limits are its own: 100 connections, 20 of them kept.
+measures is the client's pool, and says nothing about awaiting. Its limits are its own: 100 connections, 20 kept.
 """
 
 from collections.abc import Iterator
