@@ -1,0 +1,162 @@
+"""What the tests of the services drive: both applications in-process, and their real dependencies as processes."""
+
+import asyncio
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
+from typing import Any, TypeVar
+
+import httpx
+
+from services import fastapi_app, flask_app
+from services.lifespan import lifespan
+from services.workloads import lazy
+from waitlab import process
+from waitlab.runtime.local import certificate, postgres
+
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"{happened} did not come true in {seconds} s"
+        time.sleep(0.02)
+
+
+@dataclass
+class Part:
+    """A real dependency as a process of its own, which a test may stop and start again at the same address."""
+
+    command: list[str]
+    environment: dict[str, str]
+    answers: Callable[[], bool]
+    url: str
+    log: Path
+    running: Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.running = process.start(self.command, environment=self.environment, log=self.log, cwd=Path.cwd())
+        wait_until(lambda: self._alive() and self.answers())
+
+    def stop(self, **how: Any) -> None:
+        if self.running is not None:
+            process.stop(self.running, **how)
+            self.running = None
+
+    def signal(self, number: int) -> None:
+        """To every process of the part."""
+        assert self.running is not None
+        for pid in [self.running.pid, *process.children(self.running.pid)]:
+            os.kill(pid, number)
+
+    def _alive(self) -> bool:
+        assert self.running is not None
+        assert self.running.poll() is None, self.log.read_text()
+        return True
+
+
+def postgres_part(folder: Path) -> Part:
+    port, password = free_port(), secrets.token_hex(8)
+    url = postgres.url(port, password)
+    environment = {"PATH": os.defpath, "POSTGRES_PASSWORD": password}
+    command = postgres.command(folder, port)
+    return Part(command, environment, lambda: postgres.accepts(url), url, folder / "postgres.log")
+
+
+def upstream_part(folder: Path) -> Part:
+    certificate.ensure(folder)
+    port, tls_port = free_port(), free_port()
+    environment = {
+        "PATH": os.defpath,
+        "PORT": str(port),
+        "TLS_PORT": str(tls_port),
+        "CERTIFICATE": str(folder / certificate.SERVER),
+    }
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    return Part([sys.executable, "-m", "services.upstream"], environment, answers, url, folder / "upstream.log")
+
+
+@dataclass
+class Loop:
+    """An event loop in a thread of its own, so that a test can look at it from outside."""
+
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    thread: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+
+    def run(self, awaitable: Awaitable[T]) -> T:
+        async def wrapped() -> T:
+            return await awaitable
+
+        return asyncio.run_coroutine_threadsafe(wrapped(), self.loop).result(60)
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+
+
+@dataclass
+class Stack:
+    """One application behind one client: `get` one answer, or `all` of several asked for at once."""
+
+    name: str
+    all: Callable[[list[str]], list[httpx.Response]]
+
+    def get(self, target: str) -> httpx.Response:
+        return self.all([target])[0]
+
+
+@contextmanager
+def flask_stack() -> Iterator[Stack]:
+    client = httpx.Client(transport=httpx.WSGITransport(flask_app.app), base_url="http://lab")
+    with client, ThreadPoolExecutor(64) as threads:
+        yield Stack("flask", lambda targets: list(threads.map(client.get, targets)))
+    asyncio.run(lazy.close_all())
+
+
+@contextmanager
+def fastapi_stack() -> Iterator[Stack]:
+    loop = Loop()
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(fastapi_app.app), base_url="http://lab", timeout=60)
+
+    async def get_all(targets: list[str]) -> list[httpx.Response]:
+        return await asyncio.gather(*map(client.get, targets))
+
+    life = lifespan(fastapi_app.app)
+    loop.run(life.__aenter__())
+    try:
+        yield Stack("fastapi", lambda targets: loop.run(get_all(targets)))
+    finally:
+        loop.run(life.__aexit__(None, None, None))
+        loop.run(client.aclose())
+        loop.close()
+
+
+STACKS = {"flask": flask_stack, "fastapi": fastapi_stack}
