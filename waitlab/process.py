@@ -109,7 +109,7 @@ def is_alive(pid: int) -> bool:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot: with the pid it names one process for ever. None: it is gone."""
+    """When a process started, in clock ticks since boot: with the pid it names one process for ever. None: gone."""
     fields = _stat(pid)
     return int(fields[19]) if fields else None
 

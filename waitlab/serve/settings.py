@@ -64,6 +64,10 @@ class Settings:
         shown = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in PRIVATE}
         return {**shown, "cores": None if self.cores is None else sorted(self.cores)}
 
+    def cpus(self) -> int:
+        """How many CPUs the service may use."""
+        return len(self.cores or os.sched_getaffinity(0))
+
     def environment(self) -> dict[str, str]:
         """The environment that `read` turns into this value again: how the parent hands its settings to the server."""
         return {field.name.upper(): _text(getattr(self, field.name)) for field in fields(self)}

@@ -3,61 +3,88 @@
 import os
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
+from waitlab.telemetry import current
+from waitlab.telemetry.asgi import MeasuredAsgi
+from waitlab.telemetry.spans import outgoing_headers, span
+from waitlab.telemetry.watched import PoolState, WatchedExecutor, watched
+from waitlab.telemetry.wsgi import MeasuredWsgi, RequestName
 
-@dataclass(frozen=True)
-class PoolState:
-    """A connection pool at one moment: its bound, the connections in use, and the callers that wait for one."""
+__all__ = [
+    "PoolState",
+    "asgi",
+    "outgoing_headers",
+    "page",
+    "pool_waited",
+    "span",
+    "start",
+    "stop",
+    "watch_executor",
+    "watch_limiter",
+    "watch_pool",
+    "worker_facts",
+    "wsgi",
+]
 
-    size: int
-    used: int
-    waiting: int
+
+def wsgi(app: Any, request_name: RequestName | None = None, unmeasured: frozenset[str] = frozenset()) -> MeasuredWsgi:
+    """The WSGI application, measured once telemetry is started in its process."""
+    return MeasuredWsgi(app, request_name, unmeasured)
 
 
-def span(name: str, **attributes: Any) -> AbstractContextManager[object]:
-    """A span around a wait, inside the current request's trace; nothing unless that request is sampled."""
-    return nullcontext()
-
-
-def outgoing_headers() -> dict[str, str]:
-    """The `traceparent` header for a call to another service; empty unless the current request is sampled."""
-    return {}
+def asgi(app: Any, request_name: RequestName | None = None, unmeasured: frozenset[str] = frozenset()) -> MeasuredAsgi:
+    """The ASGI application, measured once telemetry is started in its process."""
+    return MeasuredAsgi(app, request_name, unmeasured)
 
 
 def watch_limiter(limiter: Any) -> None:
     """Show an anyio CapacityLimiter as the worker's thread-pool tokens."""
+    watched.limiter = limiter
 
 
 def watch_executor(executor: Any) -> None:
     """Show a concurrent.futures executor as the worker's default executor."""
+    watched.executor = WatchedExecutor(executor)
 
 
 def watch_pool(name: str, read: Callable[[], PoolState]) -> None:
-    """Show a connection pool under the label `pool`."""
+    """Show a connection pool under the label `pool`; `read` is called at each scrape, from another thread."""
+    watched.add_pool(name, read)
 
 
 def pool_waited(name: str, seconds: float) -> None:
     """Record how long one caller waited for a pooled connection."""
+    if current.worker is not None:
+        current.worker.instruments.pool_waited(name, seconds)
 
 
 def worker_facts() -> dict[str, object]:
-    """This worker's slot, process id, threads and listener address."""
-    return {"worker": None, "pid": os.getpid(), "threads": threading.active_count(), "listener": None}
+    """This worker's slot (None without telemetry), process id, threads and the address of its metrics."""
+    worker = current.worker
+    return {
+        "worker": worker.claim.number if worker else None,
+        "pid": os.getpid(),
+        "threads": threading.active_count(),
+        "listener": worker.listener.url if worker else None,
+    }
 
 
 def page(openmetrics: bool = False) -> bytes:
-    """This worker's metrics as text."""
-    return b""
+    """This worker's metrics as text; the first line is a comment that says whose they are."""
+    if current.worker is None:
+        return b"# telemetry was not started in this process\n"
+    return current.worker.instruments.page(openmetrics)
 
 
-def wsgi(app: Any, request_name: Any = None, unmeasured: frozenset[str] = frozenset()) -> Any:
-    """The WSGI application, measured once telemetry is started in its process."""
-    return app
+def start(settings: Any) -> None:
+    """Begin to measure this process with `worker.WorkerSettings`; called once a worker, after any fork."""
+    from waitlab.telemetry.worker import Worker  # noqa: PLC0415  who only reads a ledger needs no instruments
+
+    current.worker = Worker(settings)
 
 
-def asgi(app: Any, request_name: Any = None, unmeasured: frozenset[str] = frozenset()) -> Any:
-    """The ASGI application, measured once telemetry is started in its process."""
-    return app
+def stop() -> None:
+    """Take no more scrapes and export the last spans; requests that still run are still counted."""
+    if current.worker is not None:
+        current.worker.close()

@@ -1,0 +1,108 @@
+"""The application of one worker: found, configured and measured."""
+
+import importlib
+import inspect
+import platform
+import sys
+import traceback
+from typing import Any
+
+from waitlab import telemetry
+from waitlab.serve.settings import Settings
+from waitlab.telemetry import failure
+from waitlab.telemetry.worker import WorkerSettings
+
+
+class WrongApplicationError(Exception):
+    """APP names nothing, or something the worker class cannot serve: the message says what to change."""
+
+
+def load(settings: Settings) -> Any:
+    """APP ready to be served. What goes wrong is left for the parent to report, and raised."""
+    try:
+        module, app = _find(settings.app)
+        _check_interface(app, settings)
+        if configure := getattr(module, "configure", None):
+            configure(**_accepted(configure, _configuration(settings)))
+        wrap = telemetry.asgi if settings.worker_class == "asgi" else telemetry.wsgi
+        return wrap(app, getattr(module, "request_name", None), getattr(module, "unmeasured", frozenset()))
+    except BaseException as error:  # SystemExit too: a module may call sys.exit
+        assert settings.run_dir is not None
+        failure.note(settings.run_dir, "".join(traceback.format_exception_only(error)))
+        raise
+
+
+def begin(settings: Settings) -> None:
+    """Start the telemetry of this worker process."""
+    assert settings.run_dir is not None
+    telemetry.start(
+        WorkerSettings(
+            service=settings.service,
+            run_dir=settings.run_dir,
+            traces=settings.traces,
+            otlp_endpoint=settings.otlp_endpoint,
+            access_log=settings.access_log,
+        )
+    )
+
+
+def _find(name: str) -> tuple[Any, Any]:
+    module_name, _, attributes = name.partition(":")
+    module = found = importlib.import_module(module_name)
+    for attribute in attributes.split("."):
+        if not hasattr(found, attribute):
+            raise WrongApplicationError(f"APP={name}: {module_name} has no {attributes}")
+        found = getattr(found, attribute)
+    return module, found
+
+
+def _check_interface(app: Any, settings: Settings) -> None:
+    served = "ASGI" if settings.worker_class == "asgi" else "WSGI"
+    interface = _interface(app)
+    if interface not in (served, None):
+        remedy = (
+            "WORKER_CLASS=asgi" if interface == "ASGI" else "SERVER=gunicorn and WORKER_CLASS=sync, gthread or gevent"
+        )
+        raise WrongApplicationError(
+            f"APP={settings.app} is a {interface} application, WORKER_CLASS={settings.worker_class} serves {served}: "
+            f"set {remedy}"
+        )
+
+
+def _interface(app: Any) -> str | None:
+    """ASGI, WSGI, or None for a callable that does not show which."""
+    if not callable(app):
+        raise WrongApplicationError(f"an application must be callable, not a {type(app).__name__}")
+    if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004
+        return "ASGI"
+    try:
+        parameters = inspect.signature(app).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    needed = sum(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
+    return {2: "WSGI", 3: "ASGI"}.get(needed)
+
+
+def _configuration(settings: Settings) -> dict[str, object]:
+    """What `configure` of an application may take."""
+    gil = getattr(sys, "_is_gil_enabled", lambda: True)()
+    about = {**settings.knobs(), "python": platform.python_version(), "gil": gil, "cpus": settings.cpus()}
+    return {
+        "service": settings.service,
+        "database_url": settings.database_url,
+        "upstream_url": settings.upstream_url,
+        "upstream_tls_url": settings.upstream_tls_url,
+        "upstream_ca": settings.upstream_ca,
+        "pool_size": settings.pool_size,
+        "tokens": settings.tokens,
+        "executor_threads": settings.executor_threads,
+        "about": about,
+    }
+
+
+def _accepted(function: Any, offered: dict[str, object]) -> dict[str, object]:
+    """The offered arguments that `function` names, or all of them when it takes any."""
+    parameters = inspect.signature(function).parameters
+    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        return offered
+    return {name: value for name, value in offered.items() if name in parameters}

@@ -1,0 +1,82 @@
+"""An ASGI application, measured."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from waitlab.telemetry import current
+from waitlab.telemetry.wsgi import OTHER, RequestName
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class MeasuredAsgi:
+    """Passes everything through, and counts HTTP requests once telemetry is started in this process."""
+
+    def __init__(self, app: Any, request_name: RequestName | None, unmeasured: frozenset[str]) -> None:
+        self.app = app
+        self._name = request_name or (lambda _: None)
+        self._unmeasured = unmeasured
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        worker = current.worker
+        kind = scope["type"]
+        if worker is None or (kind == "http" and scope["path"] in self._unmeasured) or kind == "websocket":
+            await self.app(scope, receive, send)
+        elif kind == "http":
+            await self._answer(worker, scope, receive, send)
+        else:
+            await self._live(worker, scope, receive, send)
+
+    async def _answer(self, worker: Any, scope: Message, receive: Receive, send: Send) -> None:
+        start = traceparent = b""
+        for name, value in scope["headers"]:
+            if name == b"x-request-start":
+                start = value
+            elif name == b"traceparent":
+                traceparent = b"" if traceparent else value  # two of them are none
+        path = scope["path"]
+        exchange = worker.begin(self._name(path) or OTHER, scope["method"], path, start, traceparent)
+        status, body_bytes, whole = 500, 0, False  # what a server answers when the application raises first
+
+        async def counting_send(message: Message) -> None:
+            nonlocal status, body_bytes, whole
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                await send(message)
+            elif message["type"] == "http.response.body":
+                body_bytes += len(message.get("body", b""))
+                last = not message.get("more_body", False) and not _client_is_gone(receive)
+                await send(message)
+                whole = whole or last
+            else:
+                await send(message)
+
+        try:
+            await self.app(scope, receive, counting_send)
+        finally:
+            exchange.end(status, body_bytes, whole)
+
+    async def _live(self, worker: Any, scope: Message, receive: Receive, send: Send) -> None:
+        """The lifespan of the worker: it serves once the application has started, or knows no lifespan."""
+        worker.watch_loop()
+
+        async def listening_send(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                worker.serving()
+            elif message["type"] == "lifespan.startup.failed":
+                worker.failed(message.get("message", ""))
+            await send(message)
+
+        try:
+            await self.app(scope, receive, listening_send)
+        except Exception:
+            worker.serving()  # the server takes this as "knows no lifespan" and serves
+            raise
+
+
+def _client_is_gone(receive: Receive) -> bool:
+    """ASGI servers swallow what is sent to a client that went away; uvicorn and gunicorn know, behind `receive`."""
+    connection = getattr(receive, "__self__", None)
+    return bool(getattr(connection, "disconnected", False) or getattr(connection, "_closed", False))
