@@ -1,0 +1,76 @@
+"""Locust's view for Prometheus: exact counts from every Locust process, found by files that live as long as it does."""
+
+import json
+import os
+import re
+import signal
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from locust_runs import Service, Starter, distributed, wait_for
+
+SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+NAME = 'name="flask /sync/sleep"'
+LONGEST_GOODBYE_SECONDS = 5.0
+
+
+def targets(folder: Path) -> dict[str, str]:
+    """process -> address, as Prometheus would read it."""
+    entries = [entry for file in folder.glob("*.json") for entry in json.loads(file.read_text())]
+    assert all(entry["labels"]["service"] == "locust" for entry in entries)
+    return {entry["labels"]["process"]: entry["targets"][0] for entry in entries}
+
+
+def scrape(folder: Path) -> dict[str, float]:
+    """Every sample by name and labels, summed over the Locust processes."""
+    sums: dict[str, float] = {}
+    for address in targets(folder).values():
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
+            for name, labels, value in SAMPLE.findall(page.read().decode()):
+                sums[f"{name}{{{labels}}}"] = sums.get(f"{name}{{{labels}}}", 0.0) + float(value)
+    return sums
+
+
+@pytest.mark.parametrize("forked", [False, True], ids=["one-process", "two-processes"])
+def test_counts_are_exactly_the_requests_made_and_files_go_with_sigterm(
+    locust: Starter, service: Service, tmp_path: Path, forked: bool
+) -> None:
+    folder = tmp_path / "targets"
+    folder.mkdir()
+    (folder / "locust-999999999.json").write_text("[]")  # of a killed Locust
+    run = locust.with_ui(*(distributed() if forked else ()), LAB_TARGETS_DIR=str(folder))
+    processes = {"master", "worker-0", "worker-1"} if forked else {"main"}
+    wait_for(lambda: targets(folder).keys() == processes, "a target of each Locust process")
+
+    wait_for(lambda: run.swarm(user_count=6, spawn_rate=6, parameters="ms=120")["success"], "the start")
+    wait_for(lambda: scrape(folder)["lab_load_users{}"] == 6, "six users")
+    wait_for(lambda: len(service.seen) > 30, "some requests")
+    run.ask("POST", "/stop")
+    wait_for(lambda: run.stats()["user_count"] == 0, "the stop")
+    seen = scrape(folder)
+    assert seen[f'lab_load_requests_total{{{NAME},outcome="success"}}'] == len(service.seen)
+    assert seen[f"lab_load_response_seconds_count{{{NAME}}}"] == len(service.seen)
+    assert seen[f'lab_load_response_seconds_bucket{{le="0.1",{NAME}}}'] == 0
+    assert seen["lab_load_users{}"] == 0
+    assert 0 <= seen["lab_load_cpu_ratio{}"] < len(processes) * 1.1
+
+    if forked:  # a second start: the Locust workers are ready again at once, and long answers hold nothing up
+        wait_for(lambda: run.swarm(parameters="ms=9000")["success"], "the second start")
+        wait_for(lambda: scrape(folder)["lab_load_users{}"] == 2, "its users")
+    assert run.stop() < 2 * LONGEST_GOODBYE_SECONDS
+    wait_for(lambda: not list(folder.iterdir()), "the folder to be empty")
+
+
+def test_a_target_file_is_beaten_and_a_killed_locusts_is_swept_by_the_next(locust: Starter, tmp_path: Path) -> None:
+    folder = tmp_path / "targets"
+    folder.mkdir()
+    first = locust.with_ui(LAB_TARGETS_DIR=str(folder))
+    file = folder / f"locust-{first.popen.pid}.json"
+    os.utime(file, (0, 0))
+    wait_for(lambda: time.time() - file.stat().st_mtime < 60, "a beat")
+    first.stop(signal.SIGKILL)
+    assert file.exists()
+    second = locust.with_ui(LAB_TARGETS_DIR=str(folder))
+    assert [file.name for file in folder.glob("*.json")] == [f"locust-{second.popen.pid}.json"]

@@ -1,0 +1,125 @@
+"""What a load may be, decided before it begins: the pure part, without Locust."""
+
+from typing import Any
+
+import pytest
+
+from locustfiles.arguments import MOST_USERS, arguments
+from locustfiles.order import check, check_user_settings, read_addresses
+from locustfiles.request import NATURAL, Refused, resolve
+from services.contract import SERVICES, offered
+
+ADDRESSES = {"flask": "http://127.0.0.1:1", "fastapi": "http://127.0.0.1:2"}
+OPTIONS = {
+    "num_users": 5,
+    "host": None,
+    "service": "flask",
+    "style": NATURAL,
+    "workload": NATURAL,
+    "parameters": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("service", "style", "workload", "query", "own", "target"),
+    [
+        ("flask", NATURAL, NATURAL, "", "sleep", "/sync/sleep"),
+        ("fastapi", NATURAL, NATURAL, "", "burn", "/async/burn"),
+        ("fastapi", "blocked", "sleep", " ms=5 ", "ping", "/blocked/sleep?ms=5"),
+        ("fastapi", "sync", "burn", "rounds=3&kind=hash", "sleep", "/sync/burn?rounds=3&kind=hash"),
+        ("fastapi", NATURAL, "httpx-await", "", "sleep", "/sample/httpx-await"),
+    ],
+)
+def test_choices_left_open_become_natural_ones(
+    service: str, style: str, workload: str, query: str, own: str, target: str
+) -> None:
+    request = resolve(service, style, workload, query, own)
+    assert request.target == target
+    assert request.name == f"{service} {target.partition('?')[0]}"
+
+
+def test_every_offered_endpoint_can_be_chosen() -> None:
+    for service in SERVICES:
+        for endpoint in offered(service).values():
+            assert resolve(service, endpoint.style, endpoint.workload, "", "ping").target == endpoint.path
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"style": "async"}, "Flask has no event loop"),
+        ({"workload": "depends"}, "Flask has no dependency injection"),
+        ({"service": "fastapi", "style": "sample"}, "There is no such path"),
+        ({"parameters": "ms=10001"}, "from 0 to 10000"),
+        ({"parameters": "ms=-1"}, "from 0 to 10000"),
+        ({"parameters": "ms=1&ms=2"}, "more than once"),
+        ({"parameters": "rounds=1"}, "takes ms"),
+        ({"parameters": "ms=\udcff"}, "from 0 to 10000"),
+        ({"num_users": MOST_USERS + 1}, f"0 to {MOST_USERS}"),
+        ({"num_users": -1}, f"0 to {MOST_USERS}"),
+        ({"host": "http://example.com"}, "not one of the lab's own services"),
+        ({"host": "http://127.0.0.1:1@example.com"}, "not one of the lab's own services"),
+        ({"host": ADDRESSES["fastapi"]}, "the service chosen is flask"),
+    ],
+)
+def test_a_load_that_cannot_be_is_refused_with_what_can(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(Refused, match=says):
+        check(OPTIONS | change, {"IoBound": "sleep"}, ADDRESSES)
+
+
+def test_parameters_must_fit_every_user_class() -> None:
+    check(OPTIONS | {"parameters": "ms=5", "host": ADDRESSES["flask"]}, {"IoBound": "sleep"}, ADDRESSES)
+    with pytest.raises(Refused, match="CpuBound cannot start"):
+        check(OPTIONS | {"parameters": "ms=5"}, {"IoBound": "sleep", "CpuBound": "burn"}, ADDRESSES)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("service", "django"),
+        ("style", "Sync"),
+        ("think_time_ms", "-1"),
+        ("think_time_ms", "1.5"),
+        ("think_time_ms", "١"),
+        ("trace_one_in", "nan"),
+        ("shape_users", "0"),
+        ("shape_users", "10001"),
+        ("shape_seconds", "9" * 5000),
+    ],
+)
+def test_an_argument_outside_its_choices_is_refused(name: str, text: str) -> None:
+    with pytest.raises(Refused, match=name):
+        arguments(ADDRESSES, ())[name].read(text)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        {"user_class_name": "Nobody"},
+        {"user_class_name": "IoBound", "host": "http://example.com"},
+        {"user_class_name": "IoBound", "host": 5},
+        {"user_class_name": "IoBound", "addresses": {"flask": "http://example.com"}},
+        {"user_class_name": "IoBound", "network_timeout": 0},
+        {"user_class_name": "IoBound", "weight": -1},
+        {"user_class_name": "IoBound", "fixed_count": 10**9},
+        {"user_class_name": "IoBound", "tasks": []},
+    ],
+)
+def test_only_the_dialogues_own_settings_of_a_user_class_pass(settings: Any) -> None:
+    with pytest.raises(Refused):
+        check_user_settings(settings, {"IoBound"}, ADDRESSES)
+
+
+def test_the_dialogues_own_settings_pass() -> None:
+    page = {"user_class_name": "IoBound", "host": "", "weight": 2, "fixed_count": 0, "tasks": ["send"]}
+    check_user_settings(page, {"IoBound"}, ADDRESSES)
+    check_user_settings(page | {"host": ADDRESSES["flask"]}, {"IoBound"}, ADDRESSES)
+
+
+def test_addresses_come_from_the_environment_or_the_contract() -> None:
+    assert read_addresses(None) == {"flask": "http://127.0.0.1:8001", "fastapi": "http://127.0.0.1:8002"}
+    assert read_addresses('{"fastapi": "http://10.0.0.1:80/", "upstream": "x"}') == {"fastapi": "http://10.0.0.1:80"}
+    for wrong in ("{", "[]", "3", '{"upstream": "http://a"}', '{"flask": "ftp://a"}', '{"flask": 8001}'):
+        with pytest.raises(Refused, match="LAB_SERVICES"):
+            read_addresses(wrong)
