@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from os import kill
@@ -47,7 +47,9 @@ def require_up(home: Home) -> LabState:
     return found
 
 
-def start(environment: Mapping[str, str], only: tuple[str, ...], say: Say, stays: bool = False) -> Iterator[LabState]:
+def start(
+    environment: Mapping[str, str], only: tuple[str, ...], say: Say, stays: bool = False
+) -> Generator[LabState, None, None]:
     """Start the lab, yielding its state each time it changes; the last one is ready. `stays`: it ends with us.
 
     LabError when a setting is wrong or a port taken (before anything was started), or when a part fails; whatever

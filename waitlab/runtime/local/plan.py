@@ -156,7 +156,6 @@ class _Draft:
             "PORT": str(ports["UPSTREAM_PORT"]),
             "TLS_PORT": str(ports["UPSTREAM_TLS_PORT"]),
             "CERTIFICATE": str(self.home.folder / certificate.SERVER),
-            "TARGETS_DIR": str(self.home.targets),
         }
         return Part("upstream", self.address("UPSTREAM_PORT"), _python("services.upstream"), environment, ports)
 
@@ -199,6 +198,8 @@ class _Draft:
         passed = {name: value for name, value in self.given.items() if name.startswith("LOCUST_") and name not in PORTS}
         is_distributed = any(passed.get(name) for name in ("LOCUST_PROCESSES", "LOCUST_MODE_MASTER"))
         services = {name: self.address(f"{name.upper()}_PORT") for name in SERVICES if name in self.wanted}
+        if not services:
+            raise LabError("locust alone has nothing to load", f"add --only {' or --only '.join(SERVICES)}", 2)
         environment = {
             **self.common,
             **passed,
