@@ -33,6 +33,8 @@ class Exporter:
         assert environment.runner is not None
         self.environment = environment
         self.process = process_name(environment)
+        targets.mkdir(parents=True, exist_ok=True)
+        sweep(targets)
         self.file = targets / f"locust-{os.getpid()}.json"
         registry = CollectorRegistry()
         disable_created_metrics()
@@ -59,8 +61,12 @@ class Exporter:
         self.server.start()
         self.environment.events.request.add_listener(self.count)
         self.write_target()
-        atexit.register(self.file.unlink, missing_ok=True)
-        gevent.spawn(self.beat)
+        self.beating = gevent.spawn(self.beat)
+        atexit.register(self.stop)
+
+    def stop(self) -> None:
+        self.beating.kill()  # first: a master still waits for its workers after this, and would write the file again
+        self.file.unlink(missing_ok=True)
 
     def count(self, name: str, response_time: float, exception: Any, context: dict[str, Any], **_: Any) -> None:
         self.requests.labels(name, "failure" if exception else "success").inc()

@@ -9,7 +9,6 @@ locust -f locustfiles/lab.py --headless -u 20 -t 8s --service fastapi --style bl
 
 import os
 import secrets
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -80,8 +79,6 @@ def check_options(options: Any) -> None:
 
 @events.init.add_listener
 def prepare(environment: Environment, **_: Any) -> None:
-    # Locust takes SIGTERM only at the end of its start-up, which for a headless shape is the end of the load.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # The event loop's clock has stood still while everything was imported: a run time would end that much too early.
     gevent.get_hub().loop.update_now()
     drain.install(environment)
@@ -90,5 +87,4 @@ def prepare(environment: Environment, **_: Any) -> None:
         further = os.environ.get("LAB_UI_HOSTS", "").replace(",", " ").split()
         ui.Door(environment, ui.names_of(environment.web_ui.port, further), ARGUMENTS, ADDRESSES).install()
     if folder := os.environ.get("LAB_TARGETS_DIR"):
-        exporter.sweep(Path(folder))
         exporter.Exporter(environment, Path(folder)).start()

@@ -45,7 +45,7 @@ class Seen:
 
 
 class Recorder(BaseHTTPRequestHandler):
-    """Waits as long as `ms` says, 5 ms unless it is given, and does what the service's `manner` is."""
+    """Waits as long as `ms` says, 5 ms unless it is given, and answers in the service's manners by turns."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -55,10 +55,10 @@ class Recorder(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         seen = Seen(self.path, time.time(), dict(self.headers))
         with self.server.lock:
+            manner = self.server.manners[len(self.server.seen) % len(self.server.manners)]
             self.server.seen.append(seen)
         query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query))
         time.sleep(float(query.get("ms", 5)) / 1000)
-        manner = self.server.manner
         if manner == "hangs up":
             self.close_connection = True
             return
@@ -82,7 +82,7 @@ class Service(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Recorder)
         self.lock = threading.Lock()
         self.seen: list[Seen] = []
-        self.manner = "answers"
+        self.manners: tuple[str, ...] = ("answers",)
 
     @property
     def url(self) -> str:
@@ -124,7 +124,7 @@ class Run:
     def ask(
         self, method: str, path: str, body: str = "", headers: dict[str, str] | None = None
     ) -> tuple[int, str, dict[str, str]]:
-        """One request to the web UI: status, body, headers in lower case. A body is a form unless the headers say else."""
+        """One request to the web UI: status, body, headers in lower case. A body is a form unless `headers` say."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         try:
             form = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}

@@ -1,8 +1,8 @@
 """What Locust sends and what it counts, against a service that remembers every request."""
 
-import itertools
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,27 +30,29 @@ def test_each_user_class_sends_its_own_request_in_the_services_natural_style(
     assert {entry["name"] for entry in entries} == {f"fastapi /async/{workload}" for workload in workloads}
 
 
-def test_one_request_sends_exactly_what_is_chosen(locust: Starter, service: Service, tmp_path: Path) -> None:
+def test_one_request_sends_exactly_what_is_chosen_and_rests_as_chosen(
+    locust: Starter, service: Service, tmp_path: Path
+) -> None:
     chosen = ("--service", "fastapi", "--style", "blocked", "--workload", "burn", "--parameters", "rounds=3&kind=hash")
-    run, entries = load(locust, tmp_path, "-u", "2", "-t", "1s", *chosen, "OneRequest")
+    run, [entry] = load(locust, tmp_path, "-u", "1", "-t", "2s", *chosen, "OneRequest", LOCUST_THINK_TIME_MS="400")
     assert run.popen.returncode == 0
     assert service.paths == {"/blocked/burn?rounds=3&kind=hash"}
-    assert [entry["name"] for entry in entries] == ["fastapi /blocked/burn"]
+    assert entry["name"] == "fastapi /blocked/burn"
+    due = [float(seen.headers["X-Request-Start"][2:]) for seen in service.seen]
+    assert 3 <= len(due) <= 6
+    assert all(later - earlier >= 0.4 for earlier, later in pairwise(due))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["--style", "async", "IoBound"], "flask does not offer /async/sleep. Flask has no event loop"),
-        (["--parameters", "ms=10001", "IoBound"], "ms must be a whole number from 0 to 10000"),
-        (["--host", "http://127.0.0.1:1", "IoBound"], "not one of the lab's own services"),
-        (["--shape", "Ramp", "-u", "5"], "use --shape-users and --shape-seconds"),
-    ],
-)
-def test_a_refusal_comes_before_any_load(locust: Starter, service: Service, arguments: list[str], says: str) -> None:
-    run = locust.headless("-t", "1s", *arguments)
-    assert run.wait() == 2
-    assert says in run.output
+def test_a_refusal_comes_before_any_load(locust: Starter, service: Service) -> None:
+    refused = {
+        "flask does not offer /async/sleep. Flask has no event loop": ("--style", "async", "IoBound"),
+        "ms must be a whole number from 0 to 10000": ("--parameters", "ms=10001", "IoBound"),
+        "not one of the lab's own services": ("--config-users", '{"user_class_name": "IoBound", "host": "http://a"}'),
+        "use --shape-users and --shape-seconds": ("--shape", "Ramp", "-u", "5"),
+    }
+    runs = {says: locust.headless("-t", "1s", *arguments) for says, arguments in refused.items()}
+    for says, run in runs.items():
+        assert (run.wait(), says in run.output) == (2, True), run.output
     assert service.seen == []
 
 
@@ -59,46 +61,34 @@ def test_every_request_is_counted_and_carries_its_start_and_one_in_n_a_trace(
     locust: Starter, service: Service, tmp_path: Path, forked: bool
 ) -> None:
     """Answers of a second are in flight when the load ends: they count too, also a Locust worker's."""
-    arguments = ("-u", "6", "-r", "6", "-t", "2s", "--parameters", "ms=900", "IoBound", "--trace-one-in", "3")
+    arguments = ("-u", "6", "-r", "6", "-t", "2s", "--parameters", "ms=903", "IoBound", "--trace-one-in", "3")
     run, [entry] = load(locust, tmp_path, *arguments, *(distributed() if forked else ()))
     assert run.popen.returncode == 0, run.output
     assert entry["num_requests"] == len(service.seen) >= 12
     for seen in service.seen:
-        assert (match := START.fullmatch(seen.headers["X-Request-Start"]))
+        match = START.fullmatch(seen.headers["X-Request-Start"])
+        assert match is not None
         assert 0 <= seen.at - float(match[1]) < 5
     traces = [seen.headers["traceparent"] for seen in service.seen if "traceparent" in seen.headers]
     processes = 2 if forked else 1
     assert len(service.seen) / 3 <= len(traces) <= len(service.seen) / 3 + processes
     assert len(set(traces)) == len(traces)
     assert all(TRACEPARENT.fullmatch(trace) for trace in traces)
+    assert_three_digits([float(time) for time in entry["response_times"]])
+    assert sum(entry["response_times"].values()) == len(service.seen)
 
 
-@RUNS
-def test_response_times_keep_three_significant_digits(
-    locust: Starter, service: Service, tmp_path: Path, forked: bool
-) -> None:
-    """Locust's own rounding would leave nothing but multiples of ten above 100 ms, and of one below."""
-    arguments = ("-u", "8", "-r", "8", "-t", "1s", "--parameters", "ms=101", "IoBound")
-    _, [entry] = load(locust, tmp_path, *arguments, *(distributed() if forked else ()))
-    times = [float(time) for time in entry["response_times"]]
-    assert all(time == float(f"{time:.3g}") for time in times)
-    assert any(time % 10 for time in times)
-    assert sum(entry["response_times"].values()) == entry["num_requests"] == len(service.seen)
+def assert_three_digits(milliseconds: list[float]) -> None:
+    """Locust's own rounding would leave nothing but multiples of ten."""
+    assert all(time == float(f"{time:.3g}") for time in milliseconds)
+    assert any(time % 10 for time in milliseconds)
 
 
-@pytest.mark.parametrize("manner", ["fails", "redirects", "hangs up"])
 def test_what_is_no_answer_is_one_failure_and_never_asked_again(
-    locust: Starter, service: Service, tmp_path: Path, manner: str
+    locust: Starter, service: Service, tmp_path: Path
 ) -> None:
-    service.manner = manner
-    run, [entry] = load(locust, tmp_path, "-u", "2", "-t", "1s", "--think-time-ms", "200", "IoBound")
+    service.manners = ("fails", "redirects", "hangs up")
+    run, [entry] = load(locust, tmp_path, "-u", "2", "-t", "2s", "--think-time-ms", "100", "IoBound")
     assert run.popen.returncode == 1
-    assert entry["num_failures"] == entry["num_requests"] == len(service.seen) > 0
+    assert entry["num_failures"] == entry["num_requests"] == len(service.seen) >= 6
     assert service.paths == {"/sync/sleep"}
-
-
-def test_think_time_is_waited_and_not_counted_as_lateness(locust: Starter, service: Service, tmp_path: Path) -> None:
-    load(locust, tmp_path, "-u", "1", "-t", "2s", "IoBound", LOCUST_THINK_TIME_MS="400")
-    starts = [float(seen.headers["X-Request-Start"][2:]) for seen in service.seen]
-    assert 3 <= len(starts) <= 6
-    assert all(later - earlier >= 0.4 for earlier, later in itertools.pairwise(starts))

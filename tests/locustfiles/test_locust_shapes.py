@@ -29,7 +29,7 @@ def test_each_shape_owns_its_users_and_its_length(locust: Starter) -> None:
 
 def test_the_class_picker_starts_a_shape_and_plain_users_after_it(locust: Starter) -> None:
     run = locust.with_ui()
-    sizes = {"shape_users": 3, "shape_seconds": 2}
+    sizes = {"shape_users": 3, "shape_seconds": 1}
     assert "'Steady'" in run.swarm(shape_class="Steady", user_count=0, **sizes)["message"]
     wait_for(lambda: run.stats()["user_count"] == 3, "the shape's users")
     wait_for(lambda: run.stats()["state"] == "stopped", "the shape's end")
