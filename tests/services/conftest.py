@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_stacks import STACKS, Part, Stack, postgres_part, upstream_part
+from service_stacks import STACKS, Part, Stack, configured, postgres_part, upstream_part
 
-from services import settings
 from waitlab.runtime.local import certificate, postgres
 
 
@@ -46,7 +45,5 @@ def wired(database: Part, upstream: Part) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def stacks(wired: dict[str, Any]) -> Iterator[dict[str, Stack]]:
     """Both applications, wired to living dependencies."""
-    settings.configure(**wired)
-    with ExitStack() as opened:
+    with configured(**wired), ExitStack() as opened:
         yield {name: opened.enter_context(make()) for name, make in STACKS.items()}
-    settings.configure()

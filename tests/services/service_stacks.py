@@ -106,7 +106,7 @@ class Loop:
     thread: threading.Thread = field(init=False)
 
     def __post_init__(self) -> None:
-        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
 
     def run(self, awaitable: Awaitable[T]) -> T:
@@ -126,18 +126,28 @@ class Loop:
 class Stack:
     """One application behind one client: `get` one answer, or `all` of several asked for at once."""
 
-    name: str
     all: Callable[[list[str]], list[httpx.Response]]
+    loop: Loop | None = None
 
     def get(self, target: str) -> httpx.Response:
         return self.all([target])[0]
 
 
 @contextmanager
+def configured(**values: Any) -> Iterator[None]:
+    """Both applications told `values`; nothing again afterwards."""
+    settings.configure(**values)
+    try:
+        yield
+    finally:
+        settings.configure()
+
+
+@contextmanager
 def flask_stack() -> Iterator[Stack]:
     client = httpx.Client(transport=httpx.WSGITransport(flask_app.app), base_url="http://lab")
     with client, ThreadPoolExecutor(64) as threads:
-        yield Stack("flask", lambda targets: list(threads.map(client.get, targets)))
+        yield Stack(lambda targets: list(threads.map(client.get, targets)))
     asyncio.run(lazy.close_all())
 
 
@@ -152,7 +162,7 @@ def fastapi_stack() -> Iterator[Stack]:
     life = lifespan(fastapi_app.app)
     loop.run(life.__aenter__())
     try:
-        yield Stack("fastapi", lambda targets: loop.run(get_all(targets)))
+        yield Stack(lambda targets: loop.run(get_all(targets)), loop)
     finally:
         loop.run(life.__aexit__(None, None, None))
         loop.run(client.aclose())

@@ -1,0 +1,30 @@
+"""The knobs of a worker bound what they name: tokens, executor threads, pooled connections."""
+
+import time
+from typing import Any
+
+import pytest
+from service_stacks import configured, fastapi_stack
+
+
+@pytest.mark.parametrize(
+    ("knob", "target"),
+    [
+        ("tokens", "/sync/sleep?ms=200"),
+        ("executor_threads", "/offload/sleep?ms=200"),
+        ("pool_size", "/async/query?ms=200"),
+        ("pool_size", "/async/query?ms=200&driver=asyncpg"),
+        ("pool_size", "/offload/query?ms=200"),
+    ],
+)
+def test_a_knob_bounds_what_it_says(wired: dict[str, Any], knob: str, target: str) -> None:
+    """Six requests of 200 ms through two places take three turns; through six places they take one."""
+    took = {}
+    for places in (2, 6):
+        with configured(**(wired | {"executor_threads": 6, knob: places})), fastapi_stack() as stack:
+            stack.all([target] * places)  # opens what is opened at first use
+            began = time.perf_counter()
+            assert {answer.status_code for answer in stack.all([target] * 6)} == {200}
+            took[places] = time.perf_counter() - began
+    assert took[2] >= 0.6
+    assert took[6] < 0.55
