@@ -5,8 +5,11 @@ that is either slept through (the loop is held), awaited (the loop goes on) or s
 """
 
 import http.client
+import io
 import json
+import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
@@ -55,7 +59,6 @@ ARMS = (
 class Request:
     """One request under way; `finished` is the seconds since the arm began, None until it is answered."""
 
-    number: int
     finished: float | None = None
     error: str | None = None
 
@@ -66,7 +69,7 @@ class Race:
 
     arm: Arm
     port: int
-    requests: list[Request] = field(default_factory=lambda: [Request(n + 1) for n in range(REQUESTS)])
+    requests: list[Request] = field(default_factory=lambda: [Request() for _ in range(REQUESTS)])
     began: float = 0.0
 
     def run(self) -> list[threading.Thread]:
@@ -95,26 +98,28 @@ class Race:
             connection.close()
             request.finished = time.monotonic() - self.began
 
+    def in_order(self) -> list[Request]:
+        """The requests as they were answered; which of two the service takes first is chance."""
+        return sorted(self.requests, key=lambda request: request.finished or math.inf)
+
     def seconds(self) -> list[float]:
-        return [round(request.finished, 3) for request in self.requests if request.finished is not None]
+        return [round(request.finished, 3) for request in self.in_order() if request.finished is not None]
 
 
 def draw(race: Race, now: float) -> Group:
     """The arm as text: its code, a bar a request (light: waiting for its turn, full: being served), and the axis."""
-    lines = [Text.assemble((f"{race.arm.code}", "bold"), ("   GET " + race.arm.path, "dim"))]
-    lines += [_bar(request, now) for request in race.requests]
-    lines.append(_axis())
-    return Group(*lines)
+    title = Text.assemble((race.arm.code, "bold"), ("   GET " + race.arm.path, "dim"))
+    bars = [_bar(number, request, now) for number, request in enumerate(race.in_order(), 1)]
+    return Group(title, *bars, _axis())
 
 
-def _bar(request: Request, now: float) -> Text:
+def _bar(number: int, request: Request, now: float) -> Text:
     elapsed = now if request.finished is None else request.finished
     waited = max(0.0, elapsed - WAIT_MS / 1000) if request.finished is not None else 0.0
     wait_columns = round(waited * COLUMNS_PER_SECOND)
     served_columns = max(0, round(elapsed * COLUMNS_PER_SECOND) - wait_columns)
-    line = Text.assemble(
-        f"  request {request.number}  ", ("░" * wait_columns, "yellow"), ("█" * served_columns, "green"), " "
-    )
+    bar = (("░" * wait_columns, "yellow"), ("█" * served_columns, "green"))
+    line = Text.assemble(f"  request {number}  ", *bar, " ")
     if request.error:
         line.append(request.error, "bold red")
     elif request.finished is not None:
@@ -167,31 +172,40 @@ def _tail(log: Path, lines: int = 10) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else "(no log)"
 
 
-def demo(as_json: bool = False) -> None:
-    """Run the three arms, draw each while it runs, and say what was seen."""
-    console = Console(highlight=False, file=sys.stderr if as_json else sys.stdout)
-    finished: list[Race] = []
+def demo(as_json: bool = False, picture: Path | None = None) -> None:
+    """Run the three arms, draw each while it runs, and say what was seen; `picture` is an SVG file to write."""
+    console = Console(highlight=False, stderr=as_json)
+    seen: list[Race] = []
     with ExitStack() as stack:
         with console.status("starting one FastAPI process (uvicorn, 1 worker) …"):
             port = stack.enter_context(fastapi_alone())
         for arm in ARMS:
             race = Race(arm, port)
             _watch(race, console)
-            console.print(f"  {arm.lesson}\n", style="italic")
-            finished.append(race)
+            seen.append(race)
+    if picture:
+        picture.write_text(_picture(seen), encoding="utf-8")
     if as_json:
-        print(json.dumps({race.arm.style: {"request": race.arm.path, "seconds": race.seconds()} for race in finished}))
-    failed = [race.arm.path for race in finished if any(request.error for request in race.requests)]
+        print(json.dumps({race.arm.style: {"request": race.arm.path, "seconds": race.seconds()} for race in seen}))
+    failed = [race.arm.path for race in seen if any(request.error for request in race.requests)]
     if failed:
-        raise LabError(
-            f"not answered: {', '.join(failed)}", "run the demo again; lab doctor looks at this machine", code=1
-        )
+        raise LabError(f"not answered: {', '.join(failed)}", "run it again; lab doctor looks at this machine")
 
 
 def _watch(race: Race, console: Console) -> None:
+    """Draw the race while it goes on, and leave its end on the screen."""
     threads = race.run()
-    with Live(console=console, refresh_per_second=FRAMES_PER_SECOND, transient=False) as live:
+    with Live(console=console, refresh_per_second=FRAMES_PER_SECOND, transient=True) as live:
         while any(thread.is_alive() for thread in threads):
             live.update(draw(race, time.monotonic() - race.began))
             time.sleep(1 / FRAMES_PER_SECOND)
-        live.update(draw(race, time.monotonic() - race.began), refresh=True)
+    console.print(draw(race, 0.0), Text(f"  {race.arm.lesson}\n", "italic"))
+
+
+def _picture(races: list[Race]) -> str:
+    """What was seen as an SVG, without the web fonts that Rich would have a page load from elsewhere."""
+    paper = Console(highlight=False, record=True, file=io.StringIO(), width=90)
+    for race in races:
+        paper.print(draw(race, 0.0), Text(f"  {race.arm.lesson}\n", "italic"))
+    plain = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    return paper.export_svg(title="make demo", code_format=plain)

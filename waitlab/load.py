@@ -42,8 +42,8 @@ class Part:
     users: int
 
     @property
-    def request(self) -> str:
-        return f"/{self.style}/{self.workload}?{self.parameters}"
+    def name(self) -> str:
+        return f"{self.service} /{self.style}/{self.workload}?{self.parameters}"
 
 
 PARTS = (
@@ -112,7 +112,7 @@ def run(addresses: Mapping[str, str], run_dirs: Mapping[str, Path], as_json: boo
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(PARTS) * seconds)
         for number, part in enumerate(PARTS):
-            progress.update(task, description=f"{part.service} {part.request}, {part.users} users, {seconds} s")
+            progress.update(task, description=f"{part.name}, {part.users} users, {seconds} s")
             outcomes.append(
                 measure(
                     part,
@@ -125,8 +125,8 @@ def run(addresses: Mapping[str, str], run_dirs: Mapping[str, Path], as_json: boo
     if as_json:
         print(json.dumps([_as_dict(outcome) for outcome in outcomes]))
     else:
-        console.print(table(outcomes))
-        console.print(_notes(outcomes), style="dim")
+        console.print(clients_table(outcomes), "", services_table(outcomes), "", sep="\n")
+        console.print(_notes(outcomes), style="dim", soft_wrap=False)
     return all(outcome.client.failures == 0 and outcome.client.requests > 0 for outcome in outcomes)
 
 
@@ -201,32 +201,41 @@ def read_client_view(entries: list[dict[str, Any]]) -> ClientView:
     )
 
 
-def table(outcomes: list[Outcome]) -> Table:
-    drawn = Table(title="What the clients waited, and what it cost the service", title_justify="left")
-    drawn.add_column("service and request", no_wrap=True)
-    for heading in ("users", "requests/s", "p50 ms", "p95 ms", "p99 ms", "failed", "CPU ms a request"):
-        drawn.add_column(heading, justify="right")
-    drawn.add_column("share by worker")
-    drawn.add_column("client = service")
+def clients_table(outcomes: list[Outcome]) -> Table:
+    drawn = _table("What the clients waited", "users", "requests/s", "p50 ms", "p95 ms", "p99 ms", "failed")
     for outcome in outcomes:
-        drawn.add_row(*_row(outcome), style="" if outcome.client.failures == 0 else "red")
+        client = outcome.client
+        drawn.add_row(
+            outcome.part.name,
+            str(outcome.part.users),
+            f"{client.rate:.1f}",
+            *(_percentile(client, q) for q in (0.5, 0.95, 0.99)),
+            str(client.failures),
+            style="red" if client.failures else "",
+        )
     return drawn
 
 
-def _row(outcome: Outcome) -> list[str]:
-    client, service, cpu = outcome.client, outcome.service, outcome.cpu_ms_per_request
-    return [
-        f"{outcome.part.service} {outcome.part.request}",
-        str(outcome.part.users),
-        f"{client.rate:.1f}",
-        *(_percentile(client, q) for q in (0.5, 0.95, 0.99)),
-        str(client.failures),
-        "-" if cpu is None else f"{cpu:.2f}",
-        "  ".join(f"{worker}: {share:.0%}" for worker, share in service.shares.items()),
-        f"{client.requests} = {service.total}"
-        if client.requests == service.total
-        else f"{client.requests} ≠ {service.total}",
-    ]
+def services_table(outcomes: list[Outcome]) -> Table:
+    drawn = _table("What the services did", "CPU ms/request", "client = service")
+    drawn.add_column("share by worker")
+    for outcome in outcomes:
+        client, service, cpu = outcome.client, outcome.service, outcome.cpu_ms_per_request
+        drawn.add_row(
+            outcome.part.name,
+            "-" if cpu is None else f"{cpu:.2f}",
+            f"{client.requests} {'=' if client.requests == service.total else '≠'} {service.total}",
+            "  ".join(f"{worker}: {share:.0%}" for worker, share in service.shares.items()),
+        )
+    return drawn
+
+
+def _table(title: str, *headings: str) -> Table:
+    drawn = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    drawn.add_column("", no_wrap=True, min_width=max(len(part.name) for part in PARTS))
+    for heading in headings:
+        drawn.add_column(heading, justify="right")
+    return drawn
 
 
 def _percentile(client: ClientView, q: float) -> str:

@@ -1,6 +1,7 @@
 """The demonstration ends as the essays say: blocked 2 s and 4 s, awaited 2 s and 2 s, in threads 2 s and 2 s."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ LAB = Path(sys.executable).with_name("lab")
 
 def race(style: str, *finished: float | None) -> demo.Race:
     arm = next(arm for arm in demo.ARMS if arm.style == style)
-    return demo.Race(arm, 0, [demo.Request(number, seconds) for number, seconds in enumerate(finished, 1)])
+    return demo.Race(arm, 0, [demo.Request(seconds) for seconds in finished])
 
 
 def bars(drawn: object) -> list[str]:
@@ -22,11 +23,18 @@ def bars(drawn: object) -> list[str]:
 
 
 def test_a_finished_bar_shows_the_wait_for_the_loop_before_the_two_seconds() -> None:
-    first, second = bars(demo.draw(race("blocked", 2.01, 4.02), now=5.0))
+    first, second = bars(demo.draw(race("blocked", 4.02, 2.01), now=5.0))
     assert (first.count("░"), first.count("█")) == (0, 20)
     assert (second.count("░"), second.count("█")) == (20, 20)
     assert first.endswith("2.0 s")
     assert second.endswith("4.0 s")
+
+
+def test_a_picture_loads_nothing_from_elsewhere() -> None:
+    picture = demo._picture([race("blocked", 2.01, 4.02)])
+    assert "2.0&#160;s" in picture
+    assert set(re.findall(r"https?://[^\"' )]+", picture)) <= {"http://www.w3.org/2000/svg", "https://www.textualize.io"}
+    assert "font-face" not in picture
 
 
 def test_a_bar_grows_while_its_request_is_under_way() -> None:

@@ -1,0 +1,132 @@
+"""What is stated twice must say the same: the docs, the contract, the runtime's tables, the metrics, the targets."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from services import contract
+from waitlab.cli import app as cli
+from waitlab.runtime.local import plan
+from waitlab.serve import settings
+from waitlab.telemetry import names
+
+PROJECT = Path(__file__).resolve().parent.parent
+README = (PROJECT / "README.md").read_text()
+KOREAN = (PROJECT / "README.ko.md").read_text()
+REFERENCE = (PROJECT / "docs/reference.md").read_text()
+MAKEFILE = (PROJECT / "Makefile").read_text()
+PAGES = {file.name: file.read_text() for file in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"))}
+
+TARGETS = set(re.findall(r"^([a-z-]+):.*?## ", MAKEFILE, re.MULTILINE))
+COMMANDS = set(typer.main.get_command(cli).commands)  # type: ignore[attr-defined]
+METRICS = {
+    value
+    for name, value in vars(names).items()
+    if name.isupper() and isinstance(value, str) and value.startswith(("lab_", "http_"))
+}
+
+
+def section(page: str, heading: str) -> str:
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    assert found, f"there is no section {heading!r}"
+    return found[1]
+
+
+def first_cells(page: str, heading: str) -> list[str]:
+    """The backticked first cells of the table of a section."""
+    return re.findall(r"^\| `([^`]+)`", section(page, heading), re.MULTILINE)
+
+
+def code_blocks(page: str) -> list[str]:
+    return re.findall(r"^ *```console\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL)
+
+
+def commands_of(block: str) -> list[str]:
+    return [line.split("#")[0].strip() for line in block.splitlines() if line.strip()]
+
+
+def test_the_reference_lists_every_make_target() -> None:
+    assert {cell.removeprefix("make ") for cell in first_cells(REFERENCE, "Make targets")} == TARGETS
+
+
+def test_the_reference_lists_every_command() -> None:
+    assert {cell.split()[1] for cell in first_cells(REFERENCE, "Commands")} == COMMANDS
+
+
+def test_the_reference_lists_every_metric() -> None:
+    assert set(first_cells(REFERENCE, "Metrics")) == METRICS
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_target_command_and_metric_that_a_page_names_exists(page: str) -> None:
+    text = PAGES[page]
+    quoted = " ".join(re.findall(r"`([^`\n]+)`", text) + [line for block in code_blocks(text) for line in commands_of(block)])
+    assert set(re.findall(r"\bmake ([a-z][a-z-]+)", quoted)) <= TARGETS
+    assert set(re.findall(r"(?:\.venv/bin/|^|[ `])lab ([a-z]+)\b", quoted)) <= COMMANDS
+    assert set(re.findall(r"\b(?:lab|http_server)_[a-z_]+", text)) <= METRICS
+
+
+def described(parameter: contract.Parameter) -> str:
+    return f"`{parameter.name}` {parameter.bounds}, default {int(parameter.default) if parameter.kind == 'bool' else parameter.default}"
+
+
+def test_the_reference_states_the_parameters_of_the_contract() -> None:
+    rows = {cell: row for cell, row in re.findall(r"^\| `([^`]+)` \| (.*) \|$", section(REFERENCE, "Endpoints"), re.MULTILINE)}
+    workloads = {**contract.WORKLOADS, **{f"/sample/{name}": known for name, known in contract.SAMPLES.items()}}
+    assert set(workloads) | contract.UNMEASURED <= set(rows)
+    for workload, parameters in workloads.items():
+        for parameter in parameters:
+            assert described(parameter) in rows[workload], workload
+
+
+def test_the_runtime_knows_the_services_of_the_contract() -> None:
+    assert set(plan.SERVICES) == set(contract.SERVICES)
+    for name, service in contract.SERVICES.items():
+        assert plan.SERVICES[name].app == service.app
+        assert plan.SERVICES[name].servers == service.servers
+        assert plan.PORTS[f"{name.upper()}_PORT"] == service.port
+
+
+def test_every_knob_stands_in_the_readme_with_its_default_and_help() -> None:
+    defaults = {row.name: row.default for row in settings.TABLE}
+    for knob in plan.SERVICE_KNOBS:
+        if knob == "PORT":
+            continue
+        (row,) = [row for row in settings.TABLE if row.name == knob]
+        found = re.search(rf"^\| `{knob}` \| (.*?) \| (.*?) \| (.*?) \|$", README, re.MULTILINE)
+        assert found, f"the README has no row for {knob}"
+        assert found[3] == row.help
+        if defaults[knob] and knob != "SERVER":
+            assert found[1] in (f"`{defaults[knob]}`", "-"), knob
+            assert found[2] in (f"`{defaults[knob]}`", "-"), knob
+
+
+def test_every_port_setting_stands_in_the_reference_with_its_number() -> None:
+    listed = dict(re.findall(r"^\| `([A-Z_]+_PORT)` \| (\d+) \|", section(REFERENCE, "Ports"), re.MULTILINE))
+    assert {name: int(port) for name, port in listed.items()} == plan.PORTS
+
+
+def test_both_readmes_say_the_same_commands_and_ports() -> None:
+    assert [commands_of(block) for block in code_blocks(KOREAN)] == [commands_of(block) for block in code_blocks(README)]
+    ports = r"127\.0\.0\.1:(\d+)"
+    assert re.findall(ports, KOREAN) == re.findall(ports, README)
+    assert set(re.findall(r"\(docs/images/[^)]+\)", KOREAN)) == set(re.findall(r"\(docs/images/[^)]+\)", README))
+
+
+def test_every_link_of_a_page_leads_somewhere() -> None:
+    for file in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")):
+        for link in re.findall(r"\]\(([^)#]+)\)", file.read_text()):
+            assert link.startswith("http") or (file.parent / link).exists(), f"{file.name}: {link}"
+
+
+def test_no_registry_address_is_in_a_lock() -> None:
+    for lock in PROJECT.glob("requirements/*.lock"):
+        assert not re.search(r"https?://|file:|--(extra-)?index|--find-links", lock.read_text()), lock.name
+
+
+def test_the_version_is_stated_in_the_changelog() -> None:
+    version = re.search(r'^version = "(.+)"$', (PROJECT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version
+    assert f"## [{version[1]}]" in PAGES["CHANGELOG.md"]
