@@ -20,7 +20,7 @@ from locust.env import Environment
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # Locust may be started in any folder
 
-from locustfiles import drain, exporter, order, rounding, secret, shapes, ui
+from locustfiles import client, drain, exporter, order, rounding, secret, shapes, ui
 from locustfiles.arguments import NO_SHAPE, arguments
 from locustfiles.request import Refused
 from locustfiles.users import OWN_WORKLOADS, CpuBound, IoBound, LabUser, Mixed, OneRequest, Profile
@@ -35,6 +35,7 @@ except Refused as refused:
 
 LabUser.addresses = ADDRESSES
 ARGUMENTS = arguments(ADDRESSES, shapes.SHAPES)
+client.install()
 rounding.install()
 ui.send_no_cors_headers()
 # Workers forked by --processes inherit a secret made here; for any other worker it has to be given.

@@ -6,15 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import geventhttpclient.client
 from locust import FastHttpUser, task
 from locust.env import Environment
 
 from locustfiles.request import resolve
-
-# geventhttpclient sends a GET up to eleven times when the connection ends without an answer. A worker that died with
-# a request must be one failure here, as it is one accepted and unanswered request in the service's ledger.
-geventhttpclient.client._may_retry_after_send_error = lambda method: False
 
 _sent = itertools.count()  # by this process; a forked Locust worker counts its own
 

@@ -124,7 +124,7 @@ class Run:
     def ask(
         self, method: str, path: str, body: str = "", headers: dict[str, str] | None = None
     ) -> tuple[int, str, dict[str, str]]:
-        """One request to the web UI: status, body, headers in lower case. A body is a form unless `headers` say."""
+        """One request to the web UI: status, body, headers in lower case. A body is a form by default."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         try:
             form = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}

@@ -2,12 +2,14 @@
 
 import json
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from locust_runs import Run, Service, Starter, distributed
+from locust_runs import PATIENCE_SECONDS, ROOT, Run, Service, Starter, distributed
 
 START = re.compile(r"t=(\d+\.\d{6})")
 TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01")
@@ -92,3 +94,25 @@ def test_what_is_no_answer_is_one_failure_and_never_asked_again(
     assert run.popen.returncode == 1
     assert entry["num_failures"] == entry["num_requests"] == len(service.seen) >= 6
     assert service.paths == {"/sync/sleep"}
+
+
+def test_a_kept_connection_is_kept_also_above_a_thousand_users() -> None:
+    """In a process of its own, since Locust patches the one it is imported into."""
+    script = """
+import os
+import resource
+from gevent import socket
+from locustfiles import client
+import locust
+from geventhttpclient.connectionpool import ConnectionPool
+
+client.install()
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+pool = ConnectionPool("127.0.0.1", 1, "127.0.0.1", 1)
+spare = [os.dup(0) for _ in range(1100)]
+mine, its = socket.socketpair()
+assert mine.fileno() > 1023 and pool._is_socket_alive(mine)
+its.close()
+assert not pool._is_socket_alive(mine)
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=PATIENCE_SECONDS)
