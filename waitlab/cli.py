@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -141,11 +142,14 @@ def scale(
 
 
 @app.command()
-def demo(as_json: AsJson = False) -> None:
+def demo(
+    as_json: AsJson = False,
+    picture: Annotated[Path | None, typer.Option(help="Also write what was seen to this SVG file.")] = None,
+) -> None:
     """Two requests at once, blocked and awaited, drawn as bars on a time axis. Needs nothing else to be up."""
     from waitlab.demo import demo as run_demo
 
-    run_demo(as_json)
+    run_demo(as_json, picture)
 
 
 @app.command()
