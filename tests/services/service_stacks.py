@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from services import fastapi_app, flask_app
+from services import fastapi_app, flask_app, settings
 from services.lifespan import lifespan
 from services.workloads import lazy
 from waitlab import process
