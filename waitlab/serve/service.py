@@ -66,14 +66,16 @@ class Service:
             descriptors = (self._socket.fileno(),)
             self._server = process.start(command, environment=environment, log=None, pass_fds=descriptors)
             try:
-                while not self._signals and self._server.poll() is None:
+                while not self._signals and self._server.poll() is None and self._failure is None:
                     self._look()
                     self._wait(woken, POLL_SECONDS)
+                    self._failure = failure.read(self._run_dir.path)
                 died = self._server.poll()
+                self._failure = failure.read(self._run_dir.path)
                 self._end(woken)
             finally:
                 self._close()
-        return 0 if died is None else self._report(died)
+        return 0 if self._signals else self._report(died)
 
     @contextlib.contextmanager
     def _wakeups(self) -> Iterator[int]:
@@ -148,9 +150,10 @@ class Service:
                     os.waitpid(pid, 0)
 
     def _end(self, woken: int) -> None:
-        """Stop the server in three steps; a second signal goes straight to the last."""
+        """Stop the server in three steps; a second signal, or a start that failed, goes straight to the last."""
         self._targets.remove()
-        for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGQUIT, _HURRY_SECONDS)):
+        steps = ((signal.SIGTERM, STOP_SECONDS), (signal.SIGQUIT, _HURRY_SECONDS))
+        for number, seconds in steps if self._announced or self._failure is None else ():
             if self._server.poll() is None:
                 self._server.send_signal(number)
             until = time.monotonic() + seconds
@@ -161,16 +164,14 @@ class Service:
         process.kill_children()
 
     def _close(self) -> None:
-        self._failure = failure.read(self._run_dir.path)
         self._targets.remove()
         self._listener.close()
         self._socket.close()
         self._run_dir.close()
 
-    def _report(self, code: int) -> int:
-        reason = self._failure
-        if reason is not None:
-            _log.error("%s could not start: %s", self._settings.service, reason)
+    def _report(self, code: int | None) -> int:
+        if self._failure is not None or code is None:
+            _log.error("%s could not start: %s", self._settings.service, self._failure)
             return FAILED_TO_START
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         _log.error("%s: %s %s", self._settings.service, self._settings.server, how)

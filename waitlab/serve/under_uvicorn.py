@@ -76,8 +76,9 @@ def _exit_code(supervisor: Supervisor) -> int:
 def _application(settings: Settings) -> Any:
     """Called in each worker. The supervisor starts a worker again after any end but this exit code."""
     try:
-        application.begin(settings)
-        return application.load(settings)
+        app = application.load(settings)
     except BaseException:
         traceback.print_exc()
         sys.exit(STARTUP_FAILURE)
+    application.begin(settings)
+    return app

@@ -4,8 +4,10 @@ import asyncio
 import contextvars
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -21,18 +23,18 @@ def configure(about: dict[str, object], tokens: int, upstream_ca: str | None) ->
 
 def request_name(path: str) -> tuple[str, str] | None:
     style, _, workload = path[1:].partition("/")
-    return (style, workload) if style == "test" and workload in {"ping", "sleep", "burn", "fail", "spans", "cut"} else None
+    return (
+        (style, workload) if style == "test" and workload in {"ping", "sleep", "burn", "fail", "spans", "cut"} else None
+    )
 
 
 def _facts() -> dict[str, object]:
-    with open("/proc/self/maps", encoding="utf-8") as maps:
-        mapped = maps.read()
-    import sys
-
+    mapped = Path("/proc/self/maps").read_text(encoding="utf-8")
     return {
         **telemetry.worker_facts(),
         "about": _about,
-        "opentelemetry": any(name.split(".")[0] == "opentelemetry" for name in sys.modules) or "opentelemetry" in mapped,
+        "opentelemetry": any(name.split(".")[0] == "opentelemetry" for name in sys.modules)
+        or "opentelemetry" in mapped,
         "headers": telemetry.outgoing_headers(),
         "affinity": sorted(os.sched_getaffinity(0)),
     }
@@ -90,3 +92,10 @@ async def asgi(scope: dict[str, Any], receive: Callable[[], Any], send: Callable
         status, body = 404, b"no"
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
+
+
+async def refusing(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
+    """An application that fails its lifespan as frameworks do: with a traceback for a message."""
+    assert scope["type"] == "lifespan"
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "Traceback ...\nRuntimeError: no database today\n"})
