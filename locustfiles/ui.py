@@ -52,6 +52,7 @@ class Door:
         assert web_ui is not None and web_ui.app is not None
         web_ui.app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
         web_ui.app.before_request(self.answer)
+        web_ui.app.after_request(unframed)
         fill_page = web_ui.update_template_args
 
         def fill_lab_page() -> None:
@@ -121,6 +122,12 @@ class Door:
 def refusal(status: int, message: str) -> Response:
     response = jsonify({"success": False, "message": message})
     response.status_code = status
+    return response
+
+
+def unframed(response: Response) -> Response:
+    """No other page may show this one inside itself and lend it its visitors' clicks."""
+    response.headers["X-Frame-Options"] = "DENY"
     return response
 
 

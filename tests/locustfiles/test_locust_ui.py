@@ -119,6 +119,7 @@ def the_pages_own_flow_works(run: Run, service: Service) -> None:
     status, text, headers = run.ask("POST", "/swarm", urllib.parse.urlencode(form), own)
     assert (status, json.loads(text)["success"]) == (200, True), text
     assert not any(name.startswith("access-control-") for name in headers)
+    assert headers["x-frame-options"] == "DENY"
     wait_for(lambda: "/sync/sleep?ms=1" in service.paths, "the load")
 
     edit = {"user_count": "3", "spawn_rate": "3"} | choices | {"service": "fastapi", "style": "blocked"}
