@@ -33,7 +33,10 @@ def test_a_finished_bar_shows_the_wait_for_the_loop_before_the_two_seconds() -> 
 def test_a_picture_loads_nothing_from_elsewhere() -> None:
     picture = demo._picture([race("blocked", 2.01, 4.02)])
     assert "2.0&#160;s" in picture
-    assert set(re.findall(r"https?://[^\"' )]+", picture)) <= {"http://www.w3.org/2000/svg", "https://www.textualize.io"}
+    assert set(re.findall(r"https?://[^\"' )]+", picture)) <= {
+        "http://www.w3.org/2000/svg",
+        "https://www.textualize.io",
+    }
     assert "font-face" not in picture
 
 

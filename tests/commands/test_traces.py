@@ -8,10 +8,8 @@ from waitlab import traces
 MS = 1_000_000
 
 
-def span(
-    name: str, start_ms: int, end_ms: int, span_id: str, parent: str = "", trace: str = "a" * 32
-) -> dict[str, str]:
-    times = {"startTimeUnixNano": str(start_ms * MS), "endTimeUnixNano": str(end_ms * MS)}
+def span(name: str, ms: tuple[int, int], span_id: str, *, parent: str = "", trace: str = "a" * 32) -> dict[str, str]:
+    times = {"startTimeUnixNano": str(ms[0] * MS), "endTimeUnixNano": str(ms[1] * MS)}
     return {"traceId": trace, "spanId": span_id, "parentSpanId": parent, "name": name, **times}
 
 
@@ -23,9 +21,9 @@ def export(service: str, *spans: dict[str, str]) -> str:
 def test_spans_of_two_services_join_into_one_trace(tmp_path: Path) -> None:
     fastapi, upstream = tmp_path / "fastapi.jsonl", tmp_path / "upstream.jsonl"
     client_id = "c" * 16  # a span of Locust's that nobody recorded: the root's parent is unknown
-    root = span("GET /async/fetch", 0, 210, "1" * 16, parent=client_id)
-    fastapi.write_text(export("fastapi", span("fetch", 5, 205, "2" * 16, parent="1" * 16), root) + "\n")
-    upstream.write_text(export("upstream", span("GET /item", 10, 200, "3" * 16, parent="2" * 16)) + "\n")
+    root = span("GET /async/fetch", (0, 210), "1" * 16, parent=client_id)
+    fastapi.write_text(export("fastapi", span("fetch", (5, 205), "2" * 16, parent="1" * 16), root) + "\n")
+    upstream.write_text(export("upstream", span("GET /item", (10, 200), "3" * 16, parent="2" * 16)) + "\n")
 
     (trace,) = traces.read([fastapi, upstream])
 
@@ -39,8 +37,8 @@ def test_spans_of_two_services_join_into_one_trace(tmp_path: Path) -> None:
 
 def test_the_slowest_come_first_and_a_service_can_be_chosen(tmp_path: Path) -> None:
     file = tmp_path / "traces.jsonl"
-    lines = [export("flask", span("GET", 0, ms, "1" * 16, trace=f"{ms:032x}")) for ms in (10, 300, 40)]
-    file.write_text("\n".join([*lines, export("fastapi", span("GET", 0, 999, "1" * 16, trace="f" * 32))]))
+    lines = [export("flask", span("GET", (0, ms), "1" * 16, trace=f"{ms:032x}")) for ms in (10, 300, 40)]
+    file.write_text("\n".join([*lines, export("fastapi", span("GET", (0, 999), "1" * 16, trace="f" * 32))]))
     found = traces.read([file])
     assert [trace.milliseconds for trace in traces.slowest(found, 2)] == [999, 300]
     assert [trace.milliseconds for trace in traces.slowest(found, 5, "flask")] == [300, 40, 10]
@@ -48,7 +46,7 @@ def test_the_slowest_come_first_and_a_service_can_be_chosen(tmp_path: Path) -> N
 
 def test_a_torn_last_line_hides_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "traces.jsonl"
-    whole = export("flask", span("GET", 0, 7, "1" * 16))
+    whole = export("flask", span("GET", (0, 7), "1" * 16))
     file.write_text(whole + "\n" + whole[: len(whole) // 2])
     assert [trace.milliseconds for trace in traces.read([file])] == [7]
 
