@@ -51,6 +51,7 @@ async def query(ms: int) -> dict[str, object]:
     try:
         row = await held.fetchrow(database.NAP.format("$1"), ms, timeout=database.seconds(ms))
     except TimeoutError as error:
+        held.terminate()  # else its release would wait for the server to confirm that the query is cancelled
         raise database.late() from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise database.failed() from error

@@ -6,8 +6,8 @@ from services import settings
 from services.problem import TimedOut, Unavailable
 
 DEPENDENCY = "upstream"
-CONNECT_SECONDS = 2.0  # for a connection, or for a free place among those a client keeps
-GRACE_SECONDS = 2.5  # beyond the time the upstream was asked to take
+CONNECT_SECONDS = 1.5  # for a connection, or for a free place among those a client keeps
+GRACE_SECONDS = 2.0  # beyond the time the upstream was asked to take
 
 # Calls one process has in flight at most. A thread makes one call, so 100 are plenty for threads; coroutines are many.
 BLOCKING_CALLS = 100

@@ -170,3 +170,50 @@ def fastapi_stack() -> Iterator[Stack]:
 
 
 STACKS = {"flask": flask_stack, "fastapi": fastapi_stack}
+
+
+# What asks each dependency, in every way there is.
+QUERIES = [
+    ("flask", "/sync/query?ms=0"),
+    ("fastapi", "/sync/query?ms=0"),
+    ("fastapi", "/async/query?ms=0"),
+    ("fastapi", "/async/query?ms=0&driver=asyncpg"),
+    ("fastapi", "/offload/query?ms=0"),
+    ("fastapi", "/sync/depends?dep=session&ms=0"),
+    ("fastapi", "/async/depends?dep=session&ms=0"),
+]
+FETCHES = [
+    ("flask", "/sync/fetch?ms=0"),
+    ("flask", "/sync/fetch?ms=0&client=httpx"),
+    ("fastapi", "/async/fetch?ms=0"),
+    ("fastapi", "/async/fetch?ms=0&client=httpx"),
+    ("fastapi", "/sync/fetch?ms=0"),
+    ("fastapi", "/sample/client-per-request?ms=0"),
+]
+
+BOUND = 5.0  # seconds until a failing dependency is an answer
+Asked = list[tuple[str, str]]
+
+
+def ask(stacks: dict[str, Stack], asked: Asked) -> list[httpx.Response]:
+    """All at once, since each may take seconds; every answer in bounded time."""
+    with ThreadPoolExecutor(len(asked)) as threads:
+        began = time.monotonic()
+        answers = list(threads.map(lambda one: stacks[one[0]].get(one[1]), asked))
+        assert time.monotonic() - began < BOUND
+    return answers
+
+
+def fail(stacks: dict[str, Stack], asked: Asked, status: set[int], dependency: str) -> None:
+    for one, answer in zip(asked, ask(stacks, asked), strict=True):
+        assert answer.status_code in status, (one, answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["dependency"] == dependency, (one, answer.text)
+
+
+def succeed(stacks: dict[str, Stack], asked: Asked) -> None:
+    assert [(answer.status_code, answer.text) for answer in ask(stacks, asked) if answer.status_code != 200] == []
+
+
+def recover(stacks: dict[str, Stack], asked: Asked) -> None:
+    wait_until(lambda: {answer.status_code for answer in ask(stacks, asked)} == {200}, seconds=2 * BOUND)

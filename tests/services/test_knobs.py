@@ -1,10 +1,11 @@
 """The knobs of a worker bound what they name: tokens, executor threads, pooled connections."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
-from service_stacks import configured, fastapi_stack
+from service_stacks import FETCHES, QUERIES, configured, fail, fastapi_stack, flask_stack
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,18 @@ def test_a_knob_bounds_what_it_says(wired: dict[str, Any], knob: str, target: st
             took[places] = time.perf_counter() - began
     assert took[2] >= 0.6
     assert took[6] < 0.55
+
+
+def test_a_service_started_without_dependencies() -> None:
+    with configured(), flask_stack() as flask, fastapi_stack() as fastapi:
+        both = {"flask": flask, "fastapi": fastapi}
+        fail(both, QUERIES, {503}, "postgresql")
+        fail(both, FETCHES, {503}, "upstream")
+        assert flask.get("/readyz").json() == fastapi.get("/readyz").json() == {"ready": True, "answering": []}
+
+
+def test_nothing_is_left_behind_by_a_read() -> None:
+    before = {path.name for path in Path("/var/tmp").iterdir()}
+    with configured(), flask_stack() as flask:
+        assert flask.get("/sync/read?kb=1024").status_code == 200
+        assert {path.name for path in Path("/var/tmp").iterdir()} == before

@@ -1,0 +1,116 @@
+"""PostgreSQL that fails: 503 or 504 as a problem document in bounded time, from both stacks, and recovery by itself."""
+
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+from service_stacks import (
+    QUERIES,
+    Part,
+    Stack,
+    configured,
+    fail,
+    fastapi_stack,
+    flask_stack,
+    postgres_part,
+    recover,
+    succeed,
+    wait_until,
+)
+
+from waitlab.runtime.local import postgres
+
+
+@pytest.fixture(scope="module")
+def own_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
+    """A PostgreSQL that these tests may hurt."""
+    folder = tmp_path_factory.mktemp("fragile")
+    part = postgres_part(folder)
+    part.start()
+    yield part
+    part.stop(first=postgres.STOP_SIGNAL)
+    postgres.remove(folder)
+
+
+@pytest.fixture(scope="module")
+def fragile(wired: dict[str, Any], own_database: Part) -> Iterator[dict[str, Stack]]:
+    """Both applications on the database that may be hurt, with two connections a pool."""
+    own = wired | {"database_url": own_database.url, "pool_size": 2}
+    with configured(**own), flask_stack() as flask, fastapi_stack() as fastapi:
+        yield {"flask": flask, "fastapi": fastapi}
+
+
+def end_sessions(database: Part) -> int:
+    """Terminate every backend but our own; how many."""
+    with psycopg.connect(database.url) as connection:
+        rows = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        ).fetchall()
+    return len(rows)
+
+
+def test_idle_connections_that_the_server_ended(fragile: dict[str, Stack], own_database: Part) -> None:
+    """Nobody notices: a dead connection is thrown away before it is used."""
+    succeed(fragile, QUERIES)
+    assert end_sessions(own_database) >= 4
+    time.sleep(0.1)  # the goodbye arrives
+    succeed(fragile, QUERIES)
+
+
+def test_a_query_that_the_server_ended(fragile: dict[str, Stack], own_database: Part) -> None:
+    for asked in [QUERIES[0], QUERIES[2], QUERIES[3]]:
+        long = (asked[0], asked[1].replace("ms=0", "ms=4000"))
+        with ThreadPoolExecutor(1) as thread:
+            failing = thread.submit(fail, fragile, [long], {503}, "postgresql")
+            wait_until(lambda: is_napping(own_database))
+            end_sessions(own_database)
+            failing.result()
+        recover(fragile, [asked])
+
+
+def is_napping(database: Part) -> bool:
+    with psycopg.connect(database.url) as connection:
+        row = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchone()
+    return row is not None and row[0] > 0
+
+
+def test_a_server_that_stops_and_starts(fragile: dict[str, Stack], own_database: Part) -> None:
+    succeed(fragile, QUERIES)
+    own_database.stop(first=postgres.STOP_SIGNAL)
+    fail(fragile, QUERIES, {503}, "postgresql")
+    for stack in fragile.values():
+        answer = stack.get("/readyz")
+        assert (answer.status_code, answer.json()["failing"]) == (503, ["postgresql"])
+        assert stack.get("/healthz").status_code == 200
+    own_database.start()
+    recover(fragile, QUERIES)
+
+
+def test_a_server_that_freezes(fragile: dict[str, Stack], own_database: Part) -> None:
+    succeed(fragile, QUERIES)
+    own_database.signal(signal.SIGSTOP)
+    try:
+        fail(fragile, QUERIES, {503, 504}, "postgresql")
+        began = time.monotonic()
+        assert fragile["flask"].get("/readyz").status_code == 503
+        assert time.monotonic() - began < 2.0
+    finally:
+        own_database.signal(signal.SIGCONT)
+    recover(fragile, QUERIES)
+
+
+@pytest.mark.parametrize(("stack", "target"), [QUERIES[0], QUERIES[2], QUERIES[3]])
+def test_a_pool_that_is_exhausted(fragile: dict[str, Stack], stack: str, target: str) -> None:
+    """Two connections, both busy for four seconds: the third caller gets its answer before that."""
+    long = target.replace("ms=0", "ms=4000")
+    with ThreadPoolExecutor(2) as threads:
+        holders = [threads.submit(fragile[stack].get, long) for _ in range(2)]
+        time.sleep(0.3)
+        fail(fragile, [(stack, target)], {503}, "postgresql")
+        assert [holder.result().status_code for holder in holders] == [200, 200]
+    succeed(fragile, [(stack, target)])
