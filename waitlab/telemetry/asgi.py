@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from waitlab.telemetry import current
-from waitlab.telemetry.wsgi import OTHER, RequestName
+from waitlab.telemetry.wsgi import RequestName, guarded
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -16,7 +16,7 @@ class MeasuredAsgi:
 
     def __init__(self, app: Any, request_name: RequestName | None, unmeasured: frozenset[str]) -> None:
         self.app = app
-        self._name = request_name or (lambda _: None)
+        self._name = guarded(request_name)
         self._unmeasured = unmeasured
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -37,7 +37,7 @@ class MeasuredAsgi:
             elif name == b"traceparent":
                 traceparent = b"" if traceparent else value  # two of them are none
         path = scope["path"]
-        exchange = worker.begin(self._name(path) or OTHER, scope["method"], path, start, traceparent)
+        exchange = worker.begin(self._name(path), scope["method"], path, start, traceparent)
         status, body_bytes, whole = 500, 0, False  # what a server answers when the application raises first
 
         async def counting_send(message: Message) -> None:

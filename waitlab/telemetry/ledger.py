@@ -52,6 +52,12 @@ class Claim:
         words[PORT] = 0
         self.lost = words[ACCEPTED] - words[COMPLETED] - words[FAILED]  # went down with the slot's earlier owners
 
+    def release(self) -> None:
+        """Give the slot back before the process ends; nothing may count in it any more."""
+        if self.lock_file >= 0:
+            os.close(self.lock_file)
+            self.lock_file = -1
+
     @property
     def active(self) -> int:
         """Requests in flight in this process."""

@@ -58,6 +58,8 @@ class Listener:
             if not received:
                 return
             head += received
+        if b"\r\n\r\n" not in head:
+            return
         openmetrics = b"application/openmetrics-text" in head
         status, kind = b"200 OK", _OPENMETRICS if openmetrics else _PLAIN
         try:

@@ -11,12 +11,26 @@ RequestName = Callable[[str], tuple[str, str] | None]
 OTHER = ("other", "other")
 
 
+def guarded(request_name: RequestName | None) -> Callable[[str], tuple[str, str]]:
+    """The application's naming of requests, which must not fail one: what it cannot name is "other"."""
+    if request_name is None:
+        return lambda path: OTHER
+
+    def name(path: str) -> tuple[str, str]:
+        try:
+            return request_name(path) or OTHER
+        except Exception:
+            return OTHER
+
+    return name
+
+
 class MeasuredWsgi:
     """Passes everything through, and counts it once telemetry is started in this process."""
 
     def __init__(self, app: Any, request_name: RequestName | None, unmeasured: frozenset[str]) -> None:
         self.app = app
-        self._name = request_name or (lambda _: None)
+        self._name = guarded(request_name)
         self._unmeasured = unmeasured
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -25,7 +39,7 @@ class MeasuredWsgi:
         if worker is None or path in self._unmeasured:
             return self.app(environ, start_response)  # type: ignore[no-any-return]
         exchange = worker.begin(
-            self._name(path) or OTHER,
+            self._name(path),
             environ.get("REQUEST_METHOD", ""),
             path,
             environ.get("HTTP_X_REQUEST_START", ""),
