@@ -50,9 +50,7 @@ def up(
 
     home, console = _home(), _console()
     if lab.is_up(home):
-        phase = lab.require_up(home).phase
-        console.print("The lab is up." if phase == "ready" else f"The lab is {phase}; lab status shows how far it is.")
-        _print_addresses(home, console)
+        _say_it_is_up(home, console)
         return
     name, reason = runtime.choose(os.environ)
     console.print(f"The {name} runtime: {reason}.")
@@ -64,6 +62,7 @@ def up(
         if foreground:
             _stay(home, console)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it
         lab.stop(home)
         raise LabError("interrupted: the lab was stopped, nothing of it is left", code=105) from None
 
@@ -191,6 +190,19 @@ def doctor(
         return
     findings = lab_doctor.examine(os.environ, plan.read(os.environ).ports, lab.is_up(_home()))
     raise typer.Exit(0 if lab_doctor.report(findings, as_json) else 122)
+
+
+def _say_it_is_up(home: "Home", console: "Console") -> None:
+    """The addresses of the lab that is up, with the settings it was started with; LabError when a part of it died."""
+    from waitlab.runtime.local import lab
+
+    state = lab.require_up(home)
+    ready = "The lab is up, as it was started: the settings of this call change nothing."
+    console.print(ready if state.phase == "ready" else f"The lab is {state.phase}: lab status shows how far it is.")
+    _print_addresses(home, console)
+    dead = [f"{name} {part.detail}" for name, part in state.parts.items() if part.state == "dead"]
+    if dead:
+        raise LabError("; ".join(dead), "lab logs says why; lab down and lab up start it anew")
 
 
 def _start(only: tuple[str, ...], foreground: bool, console: "Console") -> None:

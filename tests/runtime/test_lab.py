@@ -16,6 +16,8 @@ import pytest
 
 from services import contract
 from tests.runtime.conftest import Lab, eventually
+from waitlab.errors import LabError
+from waitlab.runtime.local import lab as local
 from waitlab.runtime.local import plan, ports, state
 from waitlab.telemetry import names
 
@@ -180,20 +182,20 @@ def test_workers_come_and_go_without_a_restart(running: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("service", "workers", "said"),
     [
-        (("flask", "0"), "1 to 64"),
-        (("flask", "65"), "1 to 64"),
-        (("flask", "11"), "11 workers x 10 pooled connections = 110"),
-        (("django", "2"), "the running services are: flask, fastapi"),
-        (("flask", "many"), ""),
+        ("flask", 0, "1 to 64"),
+        ("flask", 65, "1 to 64"),
+        ("flask", 11, "11 workers x 10 pooled connections = 110"),
+        ("django", 2, "the running services are: flask, fastapi"),
     ],
 )
-def test_scaling_that_is_refused(running: Lab, words: tuple[str, str], said: str) -> None:
-    refused = running("scale", *words)
-    assert refused.returncode == 2
-    assert said in refused.stderr
-    assert running.status()["services"]["flask"]["workers"] == 2
+def test_scaling_that_is_refused(running: Lab, service: str, workers: int, said: str) -> None:
+    with pytest.raises(LabError) as refused:
+        local.scale(running.home, service, workers)
+    assert refused.value.code == 2
+    assert said in refused.value.message + refused.value.remedy
+    assert local.asked_workers(running.home, "flask") == 2
 
 
 def test_logs(running: Lab) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services import contract
+from services import contract, upstream
 from waitlab.errors import LabError
 from waitlab.runtime.local import plan
 from waitlab.serve import settings
@@ -24,6 +24,10 @@ def test_the_labs_services_are_the_contracts(name: str) -> None:
 
 def test_the_labs_services_are_all_of_the_contracts() -> None:
     assert set(plan.SERVICES) == set(contract.SERVICES)
+
+
+def test_upstreams_knobs_are_its_own_settings() -> None:
+    assert set(plan.UPSTREAM_KNOBS) == {setting.name.upper() for setting in upstream.SETTINGS}
 
 
 def test_knobs_reach_their_service_and_no_other() -> None:

@@ -43,10 +43,8 @@ def test_two_parts_cannot_share_a_port(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("settings", "code", "said"),
     [
-        ({"FLASK_WORKERS": "abc"}, 2, "FLASK_WORKERS"),
         ({"FLASK_WORKRES": "2"}, 2, "did you mean FLASK_WORKERS?"),
         ({"RUNTIME": "compose"}, 122, "not built in this version"),
-        ({"RUNTIME": "cloud"}, 2, "local or compose"),
         ({"PROMETHEUS_BIN": "/nowhere/prometheus"}, 122, "PROMETHEUS_BIN=/path/to/prometheus"),
     ],
 )
@@ -75,7 +73,7 @@ def test_a_part_that_dies_at_once_fails_the_start(lab: Lab, tmp_path: Path) -> N
     assert failed.returncode == 1
     assert "prometheus ended with exit code 3" in failed.stderr
     assert "the disk is made of cheese" in failed.stderr
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 8
     assert not lab.leftovers()
 
 
@@ -90,6 +88,9 @@ def test_a_part_that_dies_later_is_shown_and_not_started_again(lab: Lab) -> None
     assert "SIGKILL" in shown.stdout
     parts = lab.status()["parts"]
     assert (parts["upstream"]["pid"], parts["upstream"]["healthy"], parts["host"]["healthy"]) == (victim, False, True)
+    again = lab("up")
+    assert again.returncode == 1
+    assert "upstream was killed by SIGKILL" in again.stderr
     assert lab("down").returncode == 0
     assert not lab.leftovers()
 
@@ -126,11 +127,13 @@ def shared_memory() -> set[str]:
     return {file.name for file in Path("/dev/shm").iterdir()}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_start_leaves_nothing(lab: Lab, number: signal.Signals) -> None:
+@pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)])
+def test_an_interrupted_start_leaves_nothing(lab: Lab, numbers: tuple[signal.Signals, ...]) -> None:
     starting = lab.spawn("up", "--only", "postgres", "--only", "flask", "--only", "upstream")
     assert eventually(lambda: len(lab.processes()) >= 4, 10)
-    os.killpg(starting.pid, number)
+    for number in numbers:
+        os.killpg(starting.pid, number)
+        time.sleep(0.1)  # an impatient user's second Ctrl-C, not one signal merged from two
     _, errors = starting.communicate(timeout=15)
     assert starting.returncode == 105
     assert "Traceback" not in errors

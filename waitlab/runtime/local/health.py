@@ -5,7 +5,7 @@ Only the standard library's smallest modules: the supervisor lives as long as th
 
 import json
 import socket
-from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlsplit
 
 from waitlab.runtime.local import postgres
@@ -49,8 +49,7 @@ def get(url: str, patience: float) -> tuple[int, bytes]:
     path = where.path + (f"?{where.query}" if where.query else "")
     with socket.create_connection((where.hostname, where.port), timeout=patience) as connection:
         connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {where.netloc}\r\n\r\n".encode())
-        read: Callable[[], bytes] = lambda: connection.recv(65536)  # noqa: E731
-        answer = b"".join(iter(read, b""))
+        answer = b"".join(iter(partial(connection.recv, 65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
     protocol, status = head.split(None, 2)[:2]
     if not protocol.startswith(b"HTTP/"):

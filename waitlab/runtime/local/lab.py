@@ -183,7 +183,7 @@ def addresses(home: Home) -> list[Address]:
         "upstream": "the slow outside world: /settings",
         "prometheus": "",
         "postgres": f"password in {_shown(home.run('postgres') / 'url')}",
-        "host": "metrics of this machine and of PostgreSQL: /metrics",
+        "host": "this machine and PostgreSQL: /metrics",
     }
     if "prometheus" in lab.parts:
         purposes["prometheus"] = _prometheus_purpose(lab.parts["prometheus"].url)
@@ -195,7 +195,7 @@ def _prometheus_purpose(url: str) -> str:
         with suppress(OSError, ValueError):
             if health.get(url + page, 2.0)[0] == 200:
                 return "every figure of the lab, in the browser"
-    return "an API without a page (this build has none): use lab status --watch"
+    return "an API without a page; lab status --watch shows the figures"
 
 
 def log_files(home: Home, part: str | None) -> dict[str, Path]:

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from waitlab.errors import LabError
@@ -106,7 +107,7 @@ def read(environment: Mapping[str, str], only: tuple[str, ...] = ()) -> Plan:
         "postgres": draft.postgres,
         "upstream": draft.upstream,
         "host": draft.host,
-        **{name: lambda name=name: draft.service(name) for name in SERVICES},  # type: ignore[misc]
+        **{name: partial(draft.service, name) for name in SERVICES},
         "locust": draft.locust,
         "prometheus": draft.prometheus,
     }

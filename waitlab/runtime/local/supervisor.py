@@ -68,6 +68,7 @@ class Supervisor:
         return self.state.code
 
     def _prepare(self) -> None:
+        self._publish()
         for folder in (self.home.targets, *(self.home.run(name) for name in PARTS)):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
@@ -77,7 +78,6 @@ class Supervisor:
         if self.plan.database_url:
             state.replace(self.home.run("postgres") / "url", self.plan.database_url)
         prometheus.lay(self.home.run("prometheus"), self.home.targets)
-        self._publish()
 
     def _start(self, part: Part) -> None:
         log = self.home.log(part.name)
