@@ -97,8 +97,10 @@ class Upstream:
             if self._waiting >= QUEUE:
                 raise Problem(503, f"All places are taken and {QUEUE} calls wait for one.", {"retry-after": "1"})
             self._waiting += 1
-            await self._change.wait_for(lambda: self._busy < (self._number("concurrency") or self._busy + 1))
-            self._waiting -= 1
+            try:
+                await self._change.wait_for(lambda: self._busy < (self._number("concurrency") or self._busy + 1))
+            finally:
+                self._waiting -= 1
             self._busy += 1
         try:
             yield
@@ -163,7 +165,7 @@ def _listen(host: str, name: str, port: str) -> socket.socket:
     try:
         return socket.create_server((host, int(port)), backlog=BACKLOG)
     except OSError as error:
-        _fail(106, f"{name}={port}: cannot listen on {host}:{port}: {error.strerror}")
+        _fail(106, f"{name}={port}: {error.strerror}")
 
 
 def _fail(status: int, message: str) -> NoReturn:
@@ -177,6 +179,8 @@ def main(environment: Mapping[str, str]) -> None:
     host = environment.get("HOST", "127.0.0.1")
     listeners: list[tuple[socket.socket, str | None]] = [(_listen(host, "PORT", environment.get("PORT", "8009")), None)]
     if certificate := environment.get("CERTIFICATE"):
+        if not os.access(certificate, os.R_OK):
+            _fail(2, f"CERTIFICATE={certificate}: must be a PEM file that can be read")
         listeners.append((_listen(host, "TLS_PORT", environment.get("TLS_PORT", "8010")), certificate))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(app, listeners))

@@ -79,8 +79,8 @@ def test_burn_offloaded_burns_elsewhere(stacks: dict[str, Stack]) -> None:
 @pytest.mark.parametrize("style", ["async", "sync", "offload"])
 def test_a_polite_wait_leaves_the_loop_free(stacks: dict[str, Stack], style: str, target: str) -> None:
     stack = stacks["fastapi"]
-    stack.get(f"/{style}/{target}")  # imports and connections are made at first use
-    assert worst_lag(stack.loop, lambda: stack.get(f"/{style}/{target}")) < 0.2
+    stack.get(f"/{style}/{target.split('?', maxsplit=1)[0]}?ms=0")  # imports and connections are made at first use
+    assert worst_lag(stack.loop, lambda: stack.get(f"/{style}/{target}")) < 0.3
 
 
 @pytest.mark.parametrize("target", WAITS)

@@ -67,16 +67,18 @@ def test_a_query_that_the_server_ended(fragile: dict[str, Stack], own_database: 
         long = (asked[0], asked[1].replace("ms=0", "ms=4000"))
         with ThreadPoolExecutor(1) as thread:
             failing = thread.submit(fail, fragile, [long], {503}, "postgresql")
-            wait_until(lambda: is_napping(own_database))
+            wait_until(lambda: napping(own_database) == 1)
             end_sessions(own_database)
             failing.result()
         recover(fragile, [asked])
 
 
-def is_napping(database: Part) -> bool:
+def napping(database: Part) -> int:
+    """How many sessions sleep in the server."""
     with psycopg.connect(database.url) as connection:
         row = connection.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchone()
-    return row is not None and row[0] > 0
+    assert row is not None
+    return int(row[0])
 
 
 def test_a_server_that_stops_and_starts(fragile: dict[str, Stack], own_database: Part) -> None:
@@ -104,13 +106,13 @@ def test_a_server_that_freezes(fragile: dict[str, Stack], own_database: Part) ->
     recover(fragile, QUERIES)
 
 
-@pytest.mark.parametrize(("stack", "target"), [QUERIES[0], QUERIES[2], QUERIES[3]])
-def test_a_pool_that_is_exhausted(fragile: dict[str, Stack], stack: str, target: str) -> None:
+def test_a_pool_that_is_exhausted(fragile: dict[str, Stack], own_database: Part) -> None:
     """Two connections, both busy for four seconds: the third caller gets its answer before that."""
-    long = target.replace("ms=0", "ms=4000")
-    with ThreadPoolExecutor(2) as threads:
-        holders = [threads.submit(fragile[stack].get, long) for _ in range(2)]
-        time.sleep(0.3)
-        fail(fragile, [(stack, target)], {503}, "postgresql")
-        assert [holder.result().status_code for holder in holders] == [200, 200]
-    succeed(fragile, [(stack, target)])
+    asked = [QUERIES[0], QUERIES[2], QUERIES[3]]  # one for each pool
+    with ThreadPoolExecutor(6) as threads:
+        long = [(stack, target.replace("ms=0", "ms=4000")) for stack, target in asked] * 2
+        holders = [threads.submit(fragile[stack].get, target) for stack, target in long]
+        wait_until(lambda: napping(own_database) == 6)
+        fail(fragile, asked, {503}, "postgresql")
+        assert [holder.result().status_code for holder in holders] == [200] * 6
+    succeed(fragile, asked)

@@ -1,0 +1,115 @@
+"""The applications behind real servers: bad input on the wire, gevent's overlap, processes that die with a worker."""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from service_stacks import Part, free_port, wait_until
+
+from waitlab import process
+
+SERVERS = {
+    "gevent": ("flask", "gunicorn"),
+    "uvicorn": ("fastapi", "uvicorn"),
+    "asgi": ("fastapi", "gunicorn"),
+}
+ON_THE_WIRE = [
+    b"GET /sync/sleep?ms=" + b"9" * 10_000 + b" HTTP/1.1\r\nHost: lab\r\n\r\n",
+    b"GET /sync/sleep?ms=\0 HTTP/1.1\r\nHost: lab\r\n\r\n",
+    b"GET /sync/sleep?ms=%00 HTTP/1.1\r\nHost: lab\r\n\r\n",
+    b"GET /sync/sleep?ms=%ED%A0%80 HTTP/1.1\r\nHost: lab\r\n\r\n",
+    b"GET /sync/sleep?ms=\xd9\xa1 HTTP/1.1\r\nHost: lab\r\n\r\n",
+    b"GET /sync/sleep?ms=nan HTTP/1.1\r\nHost: lab\r\n\r\n",
+    b"GET /\xff\xfe HTTP/1.1\r\nHost: lab\r\n\r\n",
+    b"GET /sync/%00 HTTP/1.1\r\nHost: lab\r\n\r\n",
+    b"GET /sync/sleep HTTP/1.1\r\nHost: lab\r\nContent-Length: 3\r\n\r\nabc",
+    b"POST /sync/sleep HTTP/1.1\r\nHost: lab\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    b"HEAD /sync/sleep HTTP/1.1\r\nHost: lab\r\n\r\n",
+]
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, tmp_path: Path, upstream: Part, database: Part) -> Iterator[Part]:
+    service, kind = SERVERS[request.param]
+    port = free_port()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SERVICE": service,
+        "APP": f"services.{service}_app:app",
+        "SERVER": kind,
+        "WORKER_CLASS": "asgi" if kind == "uvicorn" else request.param,
+        "WORKERS": "1",
+        "PORT": str(port),
+        "RUN_DIR": str(tmp_path / "run"),
+        "DATABASE_URL": database.url,
+        "UPSTREAM_URL": upstream.url,
+    }
+    url = f"http://127.0.0.1:{port}"
+    part = Part([sys.executable, "-m", "waitlab.serve"], environment, lambda: is_ready(url), url, tmp_path / "log")
+    part.start()
+    yield part
+    part.stop()
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def answer_to(server: Part, sent: bytes) -> bytes:
+    """The whole answer on a connection of its own; empty when the server closed it."""
+    with socket.create_connection(("127.0.0.1", int(server.environment["PORT"])), 4) as connection:
+        connection.sendall(sent)
+        try:
+            return connection.recv(65_536)
+        except ConnectionResetError:
+            return b""
+
+
+def worker(server: Part) -> int:
+    return int(httpx.get(f"{server.url}/about", trust_env=False).json()["pid"])
+
+
+def test_a_worker(server: Part) -> None:
+    """One start of each server for all there is to ask of it: starting one takes longer than asking."""
+    pid = worker(server)
+    for sent in ON_THE_WIRE:
+        answer = answer_to(server, sent)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), (sent[:60], answer)
+        assert b"application/problem+json" in answer or b"400" in answer[:16] or answer == b""
+    assert worker(server) == pid
+
+    with httpx.Client(base_url=server.url, trust_env=False) as client:
+        style = "sync" if server.environment["SERVICE"] == "flask" else "async"
+        for workload in ("sleep?ms=5", "query?ms=5", "fetch?ms=5", "read", "burn", "mixed?ms=5", "profile?ms=5"):
+            assert client.get(f"/{style}/{workload}").status_code == 200, workload
+        if server.environment["WORKER_CLASS"] == "gevent":
+            check_overlap(client)
+        if server.environment["SERVER"] == "uvicorn":
+            check_that_burning_processes_die_with(pid, client)
+
+
+def check_overlap(client: httpx.Client) -> None:
+    """Under gevent the blocking verbs give way: eight waits of half a second take far less than four."""
+    for workload in ("sleep", "query", "fetch"):
+        with ThreadPoolExecutor(8) as threads:
+            began = time.monotonic()
+            targets = [f"/sync/{workload}?ms=500"] * 8
+            assert {answer.status_code for answer in threads.map(client.get, targets)} == {200}
+            assert time.monotonic() - began < 2
+
+
+def check_that_burning_processes_die_with(pid: int, client: httpx.Client) -> None:
+    assert client.get("/offload/burn").json()["rounds"] == 10
+    burning = process.children(pid)
+    assert burning
+    os.kill(pid, 9)
+    wait_until(lambda: not any(process.is_alive(child) for child in burning))
