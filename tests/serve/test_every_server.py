@@ -19,9 +19,8 @@ KINDS = {
     "sync": {"APP": WSGI},
     "gthread": {"APP": WSGI, "WORKER_CLASS": "gthread", "THREADS": 4},
     "gevent": {"APP": WSGI, "WORKER_CLASS": "gevent"},
-    "asgi": {"APP": ASGI, "WORKER_CLASS": "asgi"},
-    "uvicorn-asyncio": {"APP": ASGI, "SERVER": "uvicorn", "LOOP": "asyncio"},
-    "uvicorn-uvloop": {"APP": ASGI, "SERVER": "uvicorn", "LOOP": "uvloop"},
+    "asgi": {"APP": ASGI, "WORKER_CLASS": "asgi", "LOOP": "asyncio"},
+    "uvicorn": {"APP": ASGI, "SERVER": "uvicorn", "LOOP": "uvloop"},
 }
 
 

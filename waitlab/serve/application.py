@@ -28,7 +28,8 @@ def load(settings: Settings) -> Any:
         return wrap(app, getattr(module, "request_name", None), getattr(module, "unmeasured", frozenset()))
     except BaseException as error:  # SystemExit too: a module may call sys.exit
         assert settings.run_dir is not None
-        failure.note(settings.run_dir, "".join(traceback.format_exception_only(error)))
+        reason = str(error) if isinstance(error, WrongApplicationError) else traceback.format_exception_only(error)[-1]
+        failure.note(settings.run_dir, reason)
         raise
 
 

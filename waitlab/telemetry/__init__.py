@@ -60,12 +60,12 @@ def pool_waited(name: str, seconds: float) -> None:
 
 
 def worker_facts() -> dict[str, object]:
-    """This worker's slot (None without telemetry), process id, threads and the address of its metrics."""
+    """This worker's slot (None without telemetry), process id, live threads and the address of its metrics."""
     worker = current.worker
     return {
         "worker": worker.claim.number if worker else None,
         "pid": os.getpid(),
-        "threads": threading.active_count(),
+        "live_threads": threading.active_count(),
         "listener": worker.listener.url if worker else None,
     }
 

@@ -61,8 +61,11 @@ class MeasuredAsgi:
     async def _live(self, worker: Any, scope: Message, receive: Receive, send: Send) -> None:
         """The lifespan of the worker: it serves once the application has started, or knows no lifespan."""
         worker.watch_loop()
+        started = False
 
         async def listening_send(message: Message) -> None:
+            nonlocal started
+            started = True
             if message["type"] == "lifespan.startup.complete":
                 worker.serving()
             elif message["type"] == "lifespan.startup.failed":
@@ -72,7 +75,8 @@ class MeasuredAsgi:
         try:
             await self.app(scope, receive, listening_send)
         except Exception:
-            worker.serving()  # the server takes this as "knows no lifespan" and serves
+            if not started:
+                worker.serving()  # the server takes this as "knows no lifespan" and serves
             raise
 
 
