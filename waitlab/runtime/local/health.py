@@ -27,17 +27,13 @@ def ailment(home: Home, name: str, url: str, nonce: str, patience: float = 0.5) 
 
 def unscraped(home: Home, prometheus_url: str, patience: float = 0.5) -> str:
     """Which announced targets Prometheus has not yet scraped with success; empty when it has them all."""
-    announced = {
-        target
-        for file in home.targets.glob("*.json")
-        for group in json.loads(file.read_text())
-        for target in group["targets"]
-    }
     try:
+        groups = [group for file in home.targets.glob("*.json") for group in json.loads(file.read_text())]
         _, body = get(f"{prometheus_url}/api/v1/targets?state=active", patience)
         active = json.loads(body)["data"]["activeTargets"]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # a target file may go while we look
         return f"does not list its targets ({error})"
+    announced = {target for group in groups for target in group["targets"]}
     up = {target["discoveredLabels"]["__address__"] for target in active if target["health"] == "up"}
     missing = announced - up
     return f"{len(announced) - len(missing)} of {len(announced)} targets are up" if missing else ""

@@ -92,6 +92,8 @@ def _changes(home: Home, is_alive: Callable[[], bool]) -> Iterator[LabState]:
         seen = state.read(home)
         if seen and seen.phase == "failed":
             raise LabError(seen.error, "the lab was stopped; lab logs shows more", seen.code)
+        if seen and seen.phase == "stopped":
+            raise LabError("the lab was stopped while it started")
         if not alive:
             words = home.log("supervisor").read_text(errors="replace").strip()
             raise LabError(f"the lab's supervisor ended while it started the lab: {words}")
