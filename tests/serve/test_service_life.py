@@ -14,6 +14,7 @@ import pytest
 
 from tests.serve.served import ROOT, environment, refused, service, start, total, up, wait_for
 from waitlab import process
+from waitlab.runtime.local import postgres
 from waitlab.telemetry import names
 
 ASGI = "tests.serve.tiny_apps:asgi"
@@ -102,6 +103,18 @@ def test_taken_port_is_named(tmp_path: Path) -> None:
         code, line, _ = refused(tmp_path, PORT=port)
     assert code == 106
     assert f"PORT={port} is taken" in line
+
+
+def test_pools_above_postgresqls_limit_are_refused_with_the_sum(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with postgres.running(tmp_path / "postgres", port) as database_url:
+        code, line, _ = refused(tmp_path, DATABASE_URL=database_url, WORKERS=5, POOL_SIZE=20)
+        assert code == 2
+        assert "WORKERS=5 x POOL_SIZE=20 = 100 connections, but PostgreSQL gives 97" in line
+        with service(tmp_path, DATABASE_URL=database_url, WORKERS=1, POOL_SIZE=97) as served:
+            (served.run_dir / "workers").write_text("2")
+            wait_for(lambda: "workers: '2' is not allowed: a number from 1 to 1" in served.log.read_text(), 5, "no")
 
 
 def test_settings_reach_the_worker(tmp_path: Path) -> None:
