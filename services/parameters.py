@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from services.contract import Parameter, Value
 from services.problem import Problem
 
-LONGEST_QUERY = 1_000  # bytes; the longest valid query of the contract is below 60
+LONGEST_QUERY = 32_000  # bytes: ten thousand digits are still answered as the wrong number they are
 _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)  # canonical decimal: no sign, no leading zero, no underscore
 _ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
 
@@ -19,39 +19,47 @@ def read(query: bytes, allowed: Sequence[Parameter]) -> dict[str, Value]:
 
 def _split(query: bytes, allowed: Sequence[Parameter]) -> dict[str, str]:
     if len(query) > LONGEST_QUERY:
-        raise Problem(400, f"The query is longer than {LONGEST_QUERY} bytes.", parameters=_names(allowed))
+        raise Problem(400, f"The query is longer than {LONGEST_QUERY} bytes.", parameters=_bounds(allowed))
+    known = {one.name: one for one in allowed}
     given: dict[str, str] = {}
     for part in query.split(b"&") if query else ():
         raw_name, _, raw_value = part.partition(b"=")
-        name = _text(raw_name, allowed)
-        if name not in _names(allowed):
-            takes = ", ".join(_names(allowed)) or "no parameter"
-            raise Problem(400, f"There is no such parameter here; this path takes {takes}.", parameter=name)
+        name = _text(raw_name)
+        if name is None:
+            raise Problem(400, "A parameter's name is not percent-encoded UTF-8.", parameters=_bounds(allowed))
+        if name not in known:
+            takes = ", ".join(known) or "no parameter"
+            detail = f"There is no such parameter here; this path takes {takes}."
+            raise Problem(400, detail, parameter=name[:80], parameters=_bounds(allowed))
         if name in given:
-            raise Problem(400, f"{name} is given more than once.", parameter=name)
-        given[name] = _text(raw_value, allowed, name)
+            raise _refusal(known[name], "is given more than once; it must be")
+        value = _text(raw_value)
+        if value is None:
+            raise _refusal(known[name], "is not percent-encoded UTF-8; it must be")
+        given[name] = value
     return given
 
 
-def _text(raw: bytes, allowed: Sequence[Parameter], name: str = "") -> str:
-    """Percent-decoded UTF-8, strictly: a lone %, a lone surrogate or a stray byte is refused, not repaired."""
+def _text(raw: bytes) -> str | None:
+    """Percent-decoded UTF-8, strictly: None for a lone %, a lone surrogate or a stray byte, which are not repaired."""
+    if b"%" in _ENCODED.sub(b"", raw):
+        return None
     try:
-        if b"%" in _ENCODED.sub(b"", raw):
-            raise ValueError("a % that begins no escape")
         return _ENCODED.sub(lambda escape: bytes.fromhex(escape[1].decode()), raw).decode("utf-8")
-    except ValueError:
-        where = f"The value of {name}" if name else "A parameter's name"
-        raise Problem(
-            400, f"{where} is not percent-encoded UTF-8.", parameter=name, parameters=_names(allowed)
-        ) from None
+    except UnicodeDecodeError:
+        return None
 
 
 def _value(text: str, parameter: Parameter) -> Value:
     value = parsed(text, parameter)
     if value is None:
-        detail = f"{parameter.name} must be {parameter.bounds}."
-        raise Problem(400, detail, parameter=parameter.name, allowed=parameter.bounds)
+        raise _refusal(parameter, "must be")
     return value
+
+
+def _refusal(parameter: Parameter, what: str) -> Problem:
+    detail = f"{parameter.name} {what} {parameter.bounds}."
+    return Problem(400, detail, parameter=parameter.name, allowed=parameter.bounds)
 
 
 def parsed(text: str, parameter: Parameter) -> Value | None:
@@ -73,5 +81,5 @@ def written(values: dict[str, Value]) -> bytes:
     ).encode()
 
 
-def _names(allowed: Sequence[Parameter]) -> list[str]:
-    return [one.name for one in allowed]
+def _bounds(allowed: Sequence[Parameter]) -> dict[str, str]:
+    return {one.name: one.bounds for one in allowed}

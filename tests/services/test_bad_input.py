@@ -118,10 +118,23 @@ def test_a_bad_parameter(target: str) -> None:
     assert "parameter" in said or "parameters" in said
 
 
-def test_a_bad_value_is_answered_with_its_name_and_bounds() -> None:
-    _, _, body = refused("GET", "/sync/sleep?ms=10001")
+BOUNDS = "a whole number from 0 to 10000 (milliseconds of waiting)"
+
+
+@pytest.mark.parametrize(
+    "query", [*(f"ms={value}" for value in NUMBERS), "ms=1&ms=1", "ms"], ids=lambda query: query[:40]
+)
+def test_a_bad_value_is_answered_with_its_name_and_bounds(query: str) -> None:
+    _, _, body = refused("GET", f"/sync/sleep?{query}")
     said = json.loads(body)
-    assert (said["parameter"], said["allowed"]) == ("ms", "a whole number from 0 to 10000 (milliseconds of waiting)")
+    assert (said["parameter"], said["allowed"]) == ("ms", BOUNDS)
+
+
+def test_an_unknown_parameter_is_answered_with_those_there_are() -> None:
+    _, _, body = refused("GET", "/sync/sleep?" + "m" * 5_000 + "=1")
+    said = json.loads(body)
+    assert said["parameter"] == "m" * 80
+    assert said["parameters"] == {"ms": BOUNDS}
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path[:40])

@@ -123,7 +123,13 @@ class Supervisor:
                 known = self.state.parts[name]
                 if child.poll() is not None and known.state != "dead":
                     self._set(name, replace(known, state="dead", detail=_ending(child)))
+                    self._withdraw(name)
             self._nap(None)
+
+    def _withdraw(self, name: str) -> None:
+        """Remove the target files of a part that was killed before it could do so itself."""
+        for file in (self.home.targets / f"{name}.json", *self.home.targets.glob(f"{name}-*.json")):
+            file.unlink(missing_ok=True)
 
     def _fail_if_one_died(self) -> None:
         for name, child in self.children.items():
@@ -156,6 +162,7 @@ class Supervisor:
         for ender in enders:
             ender.join()
         for name in names:
+            self._withdraw(name)
             known = self.state.parts[name]
             self._set(name, replace(known, state="dead" if known.state == "dead" else "stopped"))
 
