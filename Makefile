@@ -28,7 +28,7 @@ lab-down: $(READY) ## stop the lab and leave nothing behind
 demo: $(READY) ## two requests at once, blocked and awaited, drawn as bars on a time axis (20 s)
 	@$(BIN)/lab demo
 
-load: $(READY) ## a bounded load on both stacks of the running lab, I/O-bound and CPU-bound, as a table (45 s)
+load: $(READY) ## a bounded load on both stacks of the running lab, I/O-bound and CPU-bound, as two tables (45 s)
 	@$(BIN)/lab load
 
 scale: $(READY) ## change worker counts live: make scale SERVICE=flask WORKERS=4
