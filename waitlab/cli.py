@@ -153,7 +153,7 @@ def demo(
 
 @app.command()
 def load(as_json: AsJson = False) -> None:
-    """A bounded load on both stacks of the running lab, and two tables: what clients waited, what services did (45 s)."""
+    """A bounded load on both stacks of the running lab: what the clients waited and what the services did (45 s)."""
     from waitlab import load as lab_load
     from waitlab.runtime.local import lab
     from waitlab.runtime.local.plan import SERVICES
