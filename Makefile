@@ -79,13 +79,13 @@ $(READY): requirements/requirements.lock requirements/installer.lock pyproject.t
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "This Python has no venv module. On Debian: apt-get install python3-venv" >&2; exit 1; }
 	@echo "installing into $(VENV) (once; about 350 MB)"
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV)
 	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/installer.lock; then \
-	  $(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements/requirements.lock; \
+	  $(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements/requirements.lock && \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
 	else \
-	  echo "uv cannot be had here; installing with pip, which takes a minute or two" >&2; \
-	  $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/requirements.lock; \
+	  echo "uv cannot be had here; installing with pip, which takes a few minutes" >&2; \
+	  $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .; \
 	fi
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . \
-	  || $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
