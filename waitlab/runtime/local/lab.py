@@ -96,7 +96,8 @@ def _changes(home: Home, is_alive: Callable[[], bool]) -> Iterator[LabState]:
             raise LabError("the lab was stopped while it started")
         if not alive:
             words = home.log("supervisor").read_text(errors="replace").strip()
-            raise LabError(f"the lab's supervisor ended while it started the lab: {words}")
+            message = f"the lab's supervisor ended while it started the lab: {words}"
+            raise LabError(message, "lab doctor looks at this machine")
         if seen and seen != last:
             yield seen
             last = seen

