@@ -124,7 +124,7 @@ class Meter:
         return Part(known.pid, known.url, known.state, not detail, detail)
 
     def _service(self, name: str, state: LabState) -> Service:
-        facts = lab.served(self.home, name) or {}
+        facts = health.served(self.home, name) or {}
         with suppress(FileNotFoundError):
             workers = self._workers(name)
             asked = lab.asked_workers(self.home, name) or 0

@@ -1,8 +1,9 @@
 """The certificate of upstream's TLS port, made once by an authority of the lab's own that signs nothing else."""
 
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from waitlab.runtime.local import state
 
 SERVER = "upstream.pem"  # key and certificate, for upstream alone
 AUTHORITY = "upstream-ca.pem"  # what `fetch` trusts on that port
@@ -17,16 +18,9 @@ def ensure(folder: Path) -> None:
 
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1", "localhost", not_after=datetime.now(UTC) + LIFETIME)
-    _write(folder / AUTHORITY, authority.cert_pem.bytes(), 0o644)
-    _write(folder / SERVER, issued.private_key_and_cert_chain_pem.bytes(), 0o600)
+    state.replace(folder / AUTHORITY, authority.cert_pem.bytes().decode(), 0o644)
+    state.replace(folder / SERVER, issued.private_key_and_cert_chain_pem.bytes().decode())
 
 
 def _age(file: Path) -> timedelta:
     return datetime.now(UTC) - datetime.fromtimestamp(file.stat().st_mtime, UTC)
-
-
-def _write(file: Path, content: bytes, mode: int) -> None:
-    unfinished = file.with_suffix(f".{os.getpid()}.tmp")
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
-        stream.write(content)
-    unfinished.rename(file)

@@ -20,7 +20,7 @@ def ailment(home: Home, name: str, url: str, nonce: str, patience: float = 0.5) 
     if name == "postgres":
         is_ours = postgres.accepts((home.run("postgres") / "url").read_text())
         return "" if is_ours else "accepts no connection yet"
-    if name in SERVICES and _served_nonce(home, name) != nonce:
+    if name in SERVICES and (served(home, name) or {}).get("nonce") != nonce:
         return "its workers are starting"
     return _answers(url + PATHS.get(name, "/healthz"), patience)
 
@@ -37,6 +37,14 @@ def unscraped(home: Home, prometheus_url: str, patience: float = 0.5) -> str:
     up = {target["discoveredLabels"]["__address__"] for target in active if target["health"] == "up"}
     missing = announced - up
     return f"{len(announced) - len(missing)} of {len(announced)} targets are up" if missing else ""
+
+
+def served(home: Home, service: str) -> dict[str, object] | None:
+    """What the parent of a service wrote about it (every knob, pid and url); None while it does not serve."""
+    try:
+        return dict(json.loads((home.run(service) / "serve.json").read_text()))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def get(url: str, patience: float) -> tuple[int, bytes]:
@@ -63,10 +71,3 @@ def _answers(url: str, patience: float) -> str:
     except ValueError:
         return "does not speak HTTP"
     return "" if status == 200 else f"answers {status}"
-
-
-def _served_nonce(home: Home, name: str) -> str | None:
-    try:
-        return str(json.loads((home.run(name) / "serve.json").read_text())["nonce"])
-    except (FileNotFoundError, ValueError, KeyError):
-        return None

@@ -1,6 +1,5 @@
 """The local lab as its user handles it: start, scale, stop, addresses, logs."""
 
-import json
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -138,7 +137,7 @@ def scale(home: Home, service: str, workers: int) -> int:
         raise LabError(f"there is no running service {service!r}", f"the running services are: {running or 'none'}", 2)
     if not 1 <= workers <= MOST_WORKERS:
         raise LabError(f"{workers} workers are not allowed", f"a service takes 1 to {MOST_WORKERS}", 2)
-    facts = served(home, service)
+    facts = health.served(home, service)
     if facts is None:
         raise LabError(f"{service} does not serve", f"see why: lab logs {service}")
     excess = plan.pool_excess(workers, int(str(facts["pool_size"]))) if "postgres" in lab.parts else None
@@ -155,19 +154,11 @@ def scale(home: Home, service: str, workers: int) -> int:
     return before
 
 
-def served(home: Home, service: str) -> dict[str, object] | None:
-    """What the parent of a service wrote about it (every knob, pid and url); None while it does not serve."""
-    try:
-        return dict(json.loads((home.run(service) / "serve.json").read_text()))
-    except (FileNotFoundError, ValueError):
-        return None
-
-
 def asked_workers(home: Home, service: str) -> int | None:
     """How many workers a service should have: what was last scaled to, else what it was started with."""
     with suppress(FileNotFoundError, ValueError):
         return int((home.run(service) / "workers").read_text())
-    facts = served(home, service)
+    facts = health.served(home, service)
     return int(str(facts["workers"])) if facts else None
 
 
