@@ -7,7 +7,6 @@ first users' short waits are not in it. Both witnesses count the window: the ser
 import json
 import os
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from rich.table import Table
 
 from benchmarks.record import console, once
 from waitlab import load, process
+from waitlab.runtime.local import service
 from waitlab.telemetry import ledger
 
 USERS = 100
@@ -68,6 +68,7 @@ ARMS = (
 
 @contextmanager
 def upstream(folder: Path) -> Iterator[str]:
+    """The outside world on a free port; yields its URL."""
     port = _free_port()
     child = process.start(
         [sys.executable, "-m", "services.upstream"],
@@ -85,39 +86,21 @@ def _free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-@contextmanager
-def service(arm: Arm, folder: Path, upstream_url: str) -> Iterator[tuple[str, Path]]:
-    """The arm's service, fresh, on a free port; yields its address and its run folder once every worker answers."""
-    run_dir = folder / "run"
-    child = process.start(
-        [sys.executable, "-m", "waitlab.serve"],
-        environment={**arm.knobs, "PORT": "0", "RUN_DIR": str(run_dir), "UPSTREAM_URL": upstream_url},
-        log=folder / "service.log",
-    )
-    try:
-        ready = run_dir / "serve.json"
-        deadline = time.monotonic() + 20
-        while not ready.exists():
-            if child.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit((folder / "service.log").read_text()[-2000:])
-            time.sleep(0.05)
-        yield json.loads(ready.read_text())["url"], run_dir
-    finally:
-        process.stop(child)
-
-
 def measure(arm: Arm) -> dict[str, float]:
     """Requests/s of the window by the ledger and by Locust, on a fresh service."""
     with tempfile.TemporaryDirectory(prefix="lab-bench-") as name:
         folder = Path(name)
-        with upstream(folder) as upstream_url, service(arm, folder, upstream_url) as (url, run_dir):
+        run_dir = folder / "run"
+        with (
+            upstream(folder) as upstream_url,
+            service.running({**arm.knobs, "UPSTREAM_URL": upstream_url}, run_dir, folder / "service.log") as url,
+        ):
             warm_up = 3 + USERS / arm.predicted
             part = load.Part(arm.service, *arm.request, "ms=200", "IoBound", USERS)
             seconds = round(warm_up + arm.window_seconds + 2)
             command = load.locust_command(part, seconds, folder / "locust")
             environment = {**os.environ, "LAB_SERVICES": json.dumps({arm.service: url})}
-            with (folder / "locust.log").open("wb") as log:
-                locust = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            locust = process.start(command, environment=environment, log=folder / "locust.log")
             _wait_for_first_request(run_dir)
             time.sleep(warm_up)
             begin, before = time.time(), _completed(run_dir)

@@ -10,8 +10,6 @@ import json
 import math
 import os
 import re
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -26,13 +24,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from waitlab import process
 from waitlab.errors import LabError
-from waitlab.runtime.local.state import PROJECT
+from waitlab.runtime.local import service
 
 WAIT_MS = 2000
 REQUESTS = 2
-START_SECONDS = 15.0
 COLUMNS_PER_SECOND = 10
 FRAMES_PER_SECOND = 12
 
@@ -135,41 +131,18 @@ def _axis() -> Text:
 @contextmanager
 def fastapi_alone() -> Iterator[int]:
     """One FastAPI worker on a free port, and nothing else; yields the port. Raises LabError when it does not start."""
-    with tempfile.TemporaryDirectory(prefix="lab-demo-") as folder:
-        run_dir, log = Path(folder) / "run", Path(folder) / "fastapi.log"
-        child = process.start(
-            [sys.executable, "-m", "waitlab.serve"],
-            environment={
-                **os.environ,
-                "SERVICE": "fastapi",
-                "APP": "services.fastapi_app:app",
-                "SERVER": "uvicorn",
-                "WORKERS": "1",
-                "PORT": "0",
-                "TRACES": "off",
-                "RUN_DIR": str(run_dir),
-            },
-            log=log,
-            cwd=PROJECT,
-        )
-        try:
-            yield _port_when_ready(child, run_dir / "serve.json", log)
-        finally:
-            process.stop(child)
-
-
-def _port_when_ready(child: subprocess.Popen[bytes], ready: Path, log: Path) -> int:
-    deadline = time.monotonic() + START_SECONDS
-    while not ready.exists():
-        if child.poll() is not None or time.monotonic() > deadline:
-            why = "ended at its start" if child.poll() is not None else f"was not ready within {START_SECONDS:.0f} s"
-            raise LabError(f"the FastAPI service {why}:\n{_tail(log)}", "lab doctor looks at this machine", code=122)
-        time.sleep(0.05)
-    return urlsplit(json.loads(ready.read_text())["url"]).port or 80
-
-
-def _tail(log: Path, lines: int = 10) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else "(no log)"
+    settings = {
+        **os.environ,
+        "SERVICE": "fastapi",
+        "APP": "services.fastapi_app:app",
+        "SERVER": "uvicorn",
+        "WORKERS": "1",
+        "TRACES": "off",
+    }
+    with tempfile.TemporaryDirectory(prefix="lab-demo-") as name:
+        folder = Path(name)
+        with service.running(settings, folder / "run", folder / "log") as url:
+            yield urlsplit(url).port or 80
 
 
 def demo(as_json: bool = False, picture: Path | None = None) -> None:

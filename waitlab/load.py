@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,7 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from waitlab import process
 from waitlab.errors import LabError
+from waitlab.runtime.local import logs
 from waitlab.telemetry import ledger
 from waitlab.telemetry import process as worker_process
 
@@ -156,24 +157,20 @@ def _cpu_seconds(run_dir: Path) -> dict[int, float]:
 def drive(part: Part, addresses: Mapping[str, str], seconds: int, tick: Tick) -> ClientView:
     """Run Locust headless for `seconds`, let every user finish its last request, and read what it saw."""
     with tempfile.TemporaryDirectory(prefix="lab-load-") as folder:
-        out = Path(folder) / "locust"
+        out, log = Path(folder) / "locust", Path(folder) / "log"
         command = locust_command(part, seconds, out)
         environment = {**os.environ, "LAB_SERVICES": json.dumps(dict(addresses))}
         began = time.monotonic()
-        with (Path(folder) / "log").open("wb") as log:
-            locust = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-            try:
-                while locust.poll() is None:
-                    tick(min(seconds, time.monotonic() - began))
-                    time.sleep(0.2)
-            finally:
-                if locust.poll() is None:
-                    locust.terminate()
-                    locust.wait(10)
+        locust = process.start(command, environment=environment, log=log)
+        try:
+            while locust.poll() is None:
+                tick(min(seconds, time.monotonic() - began))
+                time.sleep(0.2)
+        finally:
+            process.stop(locust, grace=10)
         result = Path(f"{out}.json")
         if not result.exists():
-            tail = (Path(folder) / "log").read_text(errors="replace").splitlines()[-5:]
-            raise LabError("Locust gave no result:\n" + "\n".join(tail), f"the command was: {' '.join(command)}")
+            raise LabError(f"Locust gave no result:\n{logs.last_words(log)}", f"the command was: {' '.join(command)}")
         return read_client_view(json.loads(result.read_text()))
 
 

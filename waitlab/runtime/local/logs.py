@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 POLL_SECONDS = 0.2
+LAST_LINES = 15
 
 Line = tuple[str, str]  # the part, what it said
 
@@ -15,6 +16,12 @@ def last_lines(files: Mapping[str, Path], count: int) -> Iterator[Line]:
     for part, file in files.items():
         with file.open(errors="replace") as stream:
             yield from ((part, _printable(line)) for line in deque(stream, count))
+
+
+def last_words(file: Path) -> str:
+    """The end of a log, for a message about whoever wrote it; "(nothing)" when nothing was written."""
+    lines = [line for _, line in last_lines({"": file}, LAST_LINES)] if file.exists() else []
+    return "\n".join(lines) or "(nothing)"
 
 
 def new_lines(files: Mapping[str, Path]) -> Iterator[Line]:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from dataclasses import replace
@@ -18,7 +19,7 @@ from types import FrameType
 
 from waitlab import process
 from waitlab.errors import LabError
-from waitlab.runtime.local import health, postgres, prometheus, state
+from waitlab.runtime.local import health, logs, postgres, prometheus, state
 from waitlab.runtime.local.plan import PARTS, SERVICES, Part, Plan, read
 from waitlab.runtime.local.state import Home, LabState, PartState
 
@@ -27,7 +28,6 @@ POLL_SECONDS = 0.1
 STOP_GRACE_SECONDS = 8.0  # a service takes up to 5 s, and what is in flight
 # What drives and watches leaves first, what is called leaves last; the parts of one wave leave together.
 WAVES = (("locust", "prometheus", "host"), tuple(SERVICES), ("upstream", "postgres"))
-LAST_LINES = 15
 
 
 class _StopAskedError(Exception):
@@ -140,8 +140,7 @@ class Supervisor:
 
     def _last_words(self, name: str) -> str:
         log = self.home.log(name)
-        lines = log.read_text(errors="replace").splitlines()[-LAST_LINES:] if log.exists() else []
-        return f". {log} ends:\n" + "\n".join(f"  {line}" for line in lines) if lines else f". {log} is empty"
+        return f". {log} ends:\n{textwrap.indent(logs.last_words(log), '  ')}"
 
     def _stop(self) -> None:
         for wave in WAVES:
