@@ -96,9 +96,9 @@ def measure(arm: Arm) -> dict[str, float]:
             service.running({**arm.knobs, "UPSTREAM_URL": upstream_url}, run_dir, folder / "service.log") as url,
         ):
             warm_up = 3 + USERS / arm.predicted
-            part = load.Part(arm.service, *arm.request, "ms=200", "IoBound", USERS)
+            asked = load.Load(arm.service, *arm.request, "ms=200", "IoBound", USERS)
             seconds = round(warm_up + arm.window_seconds + 2)
-            command = load.locust_command(part, seconds, folder / "locust")
+            command = load.locust_command(asked, seconds, folder / "locust")
             environment = {**os.environ, "LAB_SERVICES": json.dumps({arm.service: url})}
             locust = process.start(command, environment=environment, log=folder / "locust.log")
             _wait_for_first_request(run_dir)

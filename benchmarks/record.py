@@ -11,18 +11,19 @@ FOLDER = Path(__file__).resolve().parent.parent / "results" / "benchmarks"
 console = Console(highlight=False, width=120)
 
 
-def once(part: str, name: str, measure: Callable[[], Any]) -> Any:
-    """The recorded value of `part`/`name`, or what `measure` returns now, recorded before it is returned."""
-    file = FOLDER / part / f"{name}.json"
+def once(benchmark: str, name: str, measure: Callable[[], Any]) -> Any:
+    """The recorded value of `benchmark`/`name`, or what `measure` returns now, recorded before it is returned."""
+    file = FOLDER / benchmark / f"{name}.json"
     if file.exists():
         return json.loads(file.read_text())
-    console.print(f"[dim]measuring {part}: {name} …")
+    console.print(f"[dim]measuring {benchmark}: {name} …")
     value = measure()
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(value, indent=1) + "\n")
     return value
 
 
-def forget(part: str) -> None:
-    for file in (FOLDER / part).glob("*.json"):
+def forget(benchmark: str) -> None:
+    """Let a benchmark be measured anew."""
+    for file in (FOLDER / benchmark).glob("*.json"):
         file.unlink()

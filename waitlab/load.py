@@ -32,7 +32,7 @@ Tick = Callable[[float], None]  # told the seconds that have passed
 
 
 @dataclass(frozen=True)
-class Part:
+class Load:
     """One load: `users` Locust users of one class, each sending its next request when the last is answered."""
 
     service: str
@@ -47,11 +47,11 @@ class Part:
         return f"{self.service} /{self.style}/{self.workload}?{self.parameters}"
 
 
-PARTS = (
-    Part("flask", "sync", "sleep", "ms=200", "IoBound", 20),
-    Part("fastapi", "async", "sleep", "ms=200", "IoBound", 20),
-    Part("flask", "sync", "burn", "rounds=10", "CpuBound", 8),
-    Part("fastapi", "async", "burn", "rounds=10", "CpuBound", 8),
+LOADS = (
+    Load("flask", "sync", "sleep", "ms=200", "IoBound", 20),
+    Load("fastapi", "async", "sleep", "ms=200", "IoBound", 20),
+    Load("flask", "sync", "burn", "rounds=10", "CpuBound", 8),
+    Load("fastapi", "async", "burn", "rounds=10", "CpuBound", 8),
 )
 
 
@@ -66,6 +66,7 @@ class ClientView:
 
     @property
     def rate(self) -> float:
+        """Requests a second."""
         return self.requests / self.seconds if self.seconds else 0.0
 
     def percentile(self, q: float) -> float | None:
@@ -91,12 +92,15 @@ class ServiceView:
 
     @property
     def shares(self) -> dict[int, float]:
+        """Worker -> its share of the completed requests; empty when there were none."""
         return {worker: count / self.total for worker, count in self.completed.items()} if self.total else {}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    part: Part
+    """One load, and what both witnesses say of it."""
+
+    load: Load
     client: ClientView
     service: ServiceView
 
@@ -106,19 +110,19 @@ class Outcome:
 
 
 def run(addresses: Mapping[str, str], run_dirs: Mapping[str, Path], as_json: bool, seconds: int = SECONDS) -> bool:
-    """Drive all parts one after the other and print the table; true when no request failed."""
+    """Drive all loads one after the other and print both tables; true when no request failed."""
     console = Console(highlight=False, file=sys.stderr if as_json else sys.stdout)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     outcomes = []
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(PARTS) * seconds)
-        for number, part in enumerate(PARTS):
-            progress.update(task, description=f"{part.name}, {part.users} users, {seconds} s")
+        task = progress.add_task("", total=len(LOADS) * seconds)
+        for number, load in enumerate(LOADS):
+            progress.update(task, description=f"{load.name}, {load.users} users, {seconds} s")
             outcomes.append(
                 measure(
-                    part,
+                    load,
                     addresses,
-                    run_dirs[part.service],
+                    run_dirs[load.service],
                     seconds,
                     tick=partial(_advance, progress, task, number * seconds),
                 )
@@ -135,14 +139,14 @@ def _advance(progress: Progress, task: TaskID, base: float, elapsed: float) -> N
     progress.update(task, completed=base + elapsed)
 
 
-def measure(part: Part, addresses: Mapping[str, str], run_dir: Path, seconds: int, tick: Tick) -> Outcome:
-    """Send one part's load and read both witnesses around it."""
+def measure(load: Load, addresses: Mapping[str, str], run_dir: Path, seconds: int, tick: Tick) -> Outcome:
+    """Send one load and read both witnesses around it."""
     before, cpu_before = _completed(run_dir), _cpu_seconds(run_dir)
-    client = drive(part, addresses, seconds, tick)
+    client = drive(load, addresses, seconds, tick)
     after, cpu_after = _completed(run_dir), _cpu_seconds(run_dir)
     completed = {worker: count - before.get(worker, 0) for worker, count in after.items()}
     cpu = sum(spent - cpu_before.get(pid, 0.0) for pid, spent in cpu_after.items())
-    return Outcome(part, client, ServiceView(completed, cpu))
+    return Outcome(load, client, ServiceView(completed, cpu))
 
 
 def _completed(run_dir: Path) -> dict[int, int]:
@@ -154,11 +158,11 @@ def _cpu_seconds(run_dir: Path) -> dict[int, float]:
     return {pid: facts.cpu_seconds for pid in live if (facts := worker_process.facts(pid))}
 
 
-def drive(part: Part, addresses: Mapping[str, str], seconds: int, tick: Tick) -> ClientView:
+def drive(load: Load, addresses: Mapping[str, str], seconds: int, tick: Tick) -> ClientView:
     """Run Locust headless for `seconds`, let every user finish its last request, and read what it saw."""
     with tempfile.TemporaryDirectory(prefix="lab-load-") as folder:
         out, log = Path(folder) / "locust", Path(folder) / "log"
-        command = locust_command(part, seconds, out)
+        command = locust_command(load, seconds, out)
         environment = {**os.environ, "LAB_SERVICES": json.dumps(dict(addresses))}
         began = time.monotonic()
         locust = process.start(command, environment=environment, log=log)
@@ -174,13 +178,14 @@ def drive(part: Part, addresses: Mapping[str, str], seconds: int, tick: Tick) ->
         return read_client_view(json.loads(result.read_text()))
 
 
-def locust_command(part: Part, seconds: int, out: Path) -> list[str]:
+def locust_command(load: Load, seconds: int, out: Path) -> list[str]:
+    """Locust headless for `seconds`; it writes what it saw to `out` with .json behind it."""
     return [
         str(Path(sys.executable).with_name("locust")),
         *("-f", str(LOCUSTFILE), "--headless", "--only-summary", "--exit-code-on-error", "0"),
-        *("-u", str(part.users), "-r", str(part.users), "-t", f"{seconds}s", "-s", f"{DRAIN_SECONDS}s"),
-        *("--service", part.service, "--style", part.style, "--workload", part.workload),
-        *("--parameters", part.parameters, "--json-file", str(out), part.user_class),
+        *("-u", str(load.users), "-r", str(load.users), "-t", f"{seconds}s", "-s", f"{DRAIN_SECONDS}s"),
+        *("--service", load.service, "--style", load.style, "--workload", load.workload),
+        *("--parameters", load.parameters, "--json-file", str(out), load.user_class),
     ]
 
 
@@ -199,12 +204,13 @@ def read_client_view(entries: list[dict[str, Any]]) -> ClientView:
 
 
 def clients_table(outcomes: list[Outcome]) -> Table:
+    """The first witness: rates, percentiles and failures as Locust saw them."""
     drawn = _table("What the clients waited", "users", "requests/s", "p50 ms", "p95 ms", "p99 ms", "failed")
     for outcome in outcomes:
         client = outcome.client
         drawn.add_row(
-            outcome.part.name,
-            str(outcome.part.users),
+            outcome.load.name,
+            str(outcome.load.users),
             f"{client.rate:.1f}",
             *(_percentile(client, q) for q in (0.5, 0.95, 0.99)),
             str(client.failures),
@@ -214,12 +220,13 @@ def clients_table(outcomes: list[Outcome]) -> Table:
 
 
 def services_table(outcomes: list[Outcome]) -> Table:
+    """The second witness: CPU and shares by worker, and whether both counted the same."""
     drawn = _table("What the services did", "CPU ms/request", "client = service")
     drawn.add_column("share by worker")
     for outcome in outcomes:
         client, service, cpu = outcome.client, outcome.service, outcome.cpu_ms_per_request
         drawn.add_row(
-            outcome.part.name,
+            outcome.load.name,
             "-" if cpu is None else f"{cpu:.2f}",
             f"{client.requests} {'=' if client.requests == service.total else '≠'} {service.total}",
             "  ".join(f"{worker}: {share:.0%}" for worker, share in service.shares.items()),
@@ -229,7 +236,7 @@ def services_table(outcomes: list[Outcome]) -> Table:
 
 def _table(title: str, *headings: str) -> Table:
     drawn = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    drawn.add_column("", no_wrap=True, min_width=max(len(part.name) for part in PARTS))
+    drawn.add_column("", no_wrap=True, min_width=max(len(load.name) for load in LOADS))
     for heading in headings:
         drawn.add_column(heading, justify="right")
     return drawn
@@ -257,7 +264,7 @@ def _notes(outcomes: list[Outcome]) -> str:
 def _as_dict(outcome: Outcome) -> dict[str, Any]:
     client = outcome.client
     return {
-        **asdict(outcome.part),
+        **asdict(outcome.load),
         "requests": client.requests,
         "failures": client.failures,
         "requests_per_second": client.rate,
