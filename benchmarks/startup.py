@@ -12,7 +12,7 @@ import psutil
 from rich.table import Table
 
 from benchmarks.record import console, once
-from waitlab.telemetry import process
+from waitlab.telemetry import costs
 
 LAB = str(Path(sys.executable).with_name("lab"))
 TARGET_SECONDS = 15.0
@@ -50,7 +50,7 @@ def _tree(pid: int) -> float:
 
 
 def _pss(pid: int) -> float:
-    facts = process.facts(pid)
+    facts = costs.facts(pid)
     return facts.pss_bytes / 1e6 if facts else 0.0
 
 

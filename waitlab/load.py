@@ -19,8 +19,7 @@ from rich.table import Table
 from waitlab import process
 from waitlab.errors import LabError
 from waitlab.runtime.local import logs
-from waitlab.telemetry import ledger
-from waitlab.telemetry import process as worker_process
+from waitlab.telemetry import costs, ledger
 
 LOCUSTFILE = Path(__file__).resolve().parent.parent / "locustfiles" / "lab.py"
 SECONDS = 8
@@ -155,7 +154,7 @@ def _completed(run_dir: Path) -> dict[int, int]:
 
 def _cpu_seconds(run_dir: Path) -> dict[int, float]:
     live = [slot.pid for slot in ledger.read(run_dir) if slot.alive]
-    return {pid: facts.cpu_seconds for pid in live if (facts := worker_process.facts(pid))}
+    return {pid: facts.cpu_seconds for pid in live if (facts := costs.facts(pid))}
 
 
 def drive(load: Load, addresses: Mapping[str, str], seconds: int, tick: Tick) -> ClientView:

@@ -17,8 +17,7 @@ from waitlab import process
 from waitlab.runtime.local import health, lab
 from waitlab.runtime.local.plan import SERVICES
 from waitlab.runtime.local.state import Home, LabState
-from waitlab.telemetry import ledger, names
-from waitlab.telemetry import process as costs
+from waitlab.telemetry import costs, ledger, names
 
 SCRAPE_SECONDS = 0.5
 PROBE_SECONDS = 2.0

@@ -13,7 +13,7 @@ import anyio.to_thread
 import pytest
 
 from waitlab import telemetry
-from waitlab.telemetry import names, process
+from waitlab.telemetry import costs, names
 from waitlab.telemetry.listener import Listener
 from waitlab.telemetry.loop_lag import LoopLag
 from waitlab.telemetry.watched import PoolState, WatchedExecutor
@@ -90,15 +90,15 @@ def test_limiter_and_pools_are_shown(begin: Begin) -> None:
 
 
 def test_process_facts_follow_the_process() -> None:
-    before = process.facts(os.getpid())
+    before = costs.facts(os.getpid())
     until = time.thread_time() + 0.1
     while time.thread_time() < until:
         pass
-    after = process.facts(os.getpid())
+    after = costs.facts(os.getpid())
     assert before is not None
     assert after is not None
     assert after.cpu_seconds - before.cpu_seconds >= 0.08
     assert after.pss_bytes > 1_000_000
     assert after.threads >= 1
     assert after.voluntary_switches + after.involuntary_switches > 0
-    assert process.facts(2**22 + 1) is None
+    assert costs.facts(2**22 + 1) is None

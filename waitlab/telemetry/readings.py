@@ -8,7 +8,7 @@ from typing import NamedTuple
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from waitlab.telemetry import ledger, names, process
+from waitlab.telemetry import costs, ledger, names
 from waitlab.telemetry.watched import PoolState, Watched, WatchedExecutor
 
 _HELP = {
@@ -140,7 +140,7 @@ def of_process(pid: int) -> Source:
     """What the worker's process costs."""
 
     def process_facts() -> Iterator[Reading]:
-        if (facts := process.facts(pid)) is not None:
+        if (facts := costs.facts(pid)) is not None:
             yield Reading(names.WORKER_CPU, facts.cpu_seconds)
             yield Reading(names.WORKER_PSS, facts.pss_bytes)
             yield Reading(names.WORKER_SWITCHES, facts.voluntary_switches, {"kind": "voluntary"})
