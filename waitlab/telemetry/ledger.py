@@ -9,17 +9,17 @@ import contextlib
 import fcntl
 import mmap
 import os
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
+from waitlab.telemetry import locks
+
 SLOTS = 256  # workers may be 64; a worker that drains keeps its slot while its successor starts
 WORDS = 8
 PID, PORT, ACCEPTED, COMPLETED, FAILED = range(5)
 _BYTES = SLOTS * WORDS * 8
-_FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,7 @@ def _lock_file(run_dir: Path) -> Iterator[int]:
 
 
 def _owner(run_dir: Path, lock_file: int, number: int) -> int | None:
-    """The process that holds a slot's lock; the kernel does not report a process's own locks to itself."""
+    """The process that holds a slot's lock, this one included."""
     if (own := _claims.get(run_dir)) and own.number == number:
         return os.getpid()
-    asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0)
-    kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(lock_file, fcntl.F_GETLK, asked))
-    return None if kind == fcntl.F_UNLCK else int(pid)
+    return locks.owner(lock_file, number, 1)

@@ -8,16 +8,15 @@ import contextlib
 import fcntl
 import json
 import os
-import struct
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from waitlab.errors import LabError
+from waitlab.telemetry import locks
 
 PROJECT = Path(__file__).resolve().parents[3]
-_LOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 
 
 def parts_folder(environment: Mapping[str, str]) -> Path:
@@ -104,9 +103,7 @@ def supervisor_pid(home: Home) -> int | None:
     except FileNotFoundError:
         return None
     with lock:
-        wanted = struct.pack(_LOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, pid = struct.unpack(_LOCK, fcntl.fcntl(lock, fcntl.F_GETLK, wanted))
-    return None if kind == fcntl.F_UNLCK else int(pid)
+        return locks.owner(lock.fileno())
 
 
 @contextlib.contextmanager
