@@ -1,6 +1,7 @@
 """One service for life: its server, its number of workers, its target file, and the end of all it started."""
 
 import contextlib
+import functools
 import logging
 import os
 import select
@@ -11,14 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 
-from prometheus_client import CollectorRegistry, exposition
-from prometheus_client.openmetrics import exposition as openmetrics_exposition
+from prometheus_client import CollectorRegistry
 
 from waitlab import process
 from waitlab.serve import listening, settings
 from waitlab.serve.run_dir import RunDir
 from waitlab.serve.targets import TargetFile
-from waitlab.telemetry import failure, ledger, names
+from waitlab.telemetry import failure, instruments, ledger, names
 from waitlab.telemetry.listener import Listener
 from waitlab.telemetry.readings import Reading, Readings
 
@@ -183,13 +183,7 @@ class Service:
         readings = Readings({names.SERVICE: self._settings.service, names.WORKER: ""}, set())
         readings.sources += [self._queue_readings, self._ledger_readings, self._info_readings]
         registry.register(readings)
-
-        def page(openmetrics: bool) -> bytes:
-            generate = openmetrics_exposition.generate_latest if openmetrics else exposition.generate_latest
-            text: bytes = generate(registry)
-            return text
-
-        return page
+        return functools.partial(instruments.page, registry)
 
     def _queue_readings(self) -> Iterator[Reading]:
         length, limit = listening.accept_queue(self._socket)

@@ -7,12 +7,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, exposition
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 
 from waitlab.telemetry import names
+from waitlab.telemetry.watched import MOST_POOLS
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a third more lines that nothing here reads
 
 _MOST_CHILDREN = 512  # (style, workload, status) that an application may name before the rest is "other"
-_MOST_POOLS = 16
-OTHER = ("other", "other")
 
 
 class Answered(NamedTuple):
@@ -69,7 +68,7 @@ class Instruments:
         found = self._answered.get((name, status))
         if found is None:
             if len(self._answered) >= _MOST_CHILDREN or not 100 <= status <= 599:
-                name, status = OTHER, 0
+                name, status = names.OTHER, 0
             found = self._answered[name, status] = Answered(
                 self._duration.labels(*self._values, *name, status), self._bytes.labels(*self._values, *name)
             )
@@ -79,13 +78,13 @@ class Instruments:
         """The child for a request's queue time."""
         found = self._queued.get(name)
         if found is None:
-            name = name if len(self._queued) < _MOST_CHILDREN else OTHER
+            name = name if len(self._queued) < _MOST_CHILDREN else names.OTHER
             found = self._queued[name] = self._queue.labels(*self._values, *name)
         return found
 
     def pool_waited(self, pool: str, seconds: float) -> None:
         """Record one caller's wait for a connection."""
-        if pool in self._pools or len(self._pools) < _MOST_POOLS:
+        if pool in self._pools or len(self._pools) < MOST_POOLS:
             self._pools.add(pool)
             self._pool_wait.labels(*self._values, pool).observe(seconds)
 
@@ -96,7 +95,13 @@ class Instruments:
     def page(self, openmetrics: bool) -> bytes:
         """All metrics of this worker as text, under a first line that says whose they are."""
         whose = f"metrics of worker {self._values[1] or '?'} of service {self._values[0]} only"
-        if openmetrics:  # its grammar knows no free comment: a help line of a family without samples
-            text: bytes = openmetrics_exposition.generate_latest(self.registry)  # type: ignore[no-untyped-call]
-            return f"# HELP lab_page {whose}\n".encode() + text
-        return f"# {whose}\n".encode() + exposition.generate_latest(self.registry)
+        # The grammar of OpenMetrics knows no free comment: a help line of a family without samples.
+        first = f"# HELP lab_page {whose}\n" if openmetrics else f"# {whose}\n"
+        return first.encode() + page(self.registry, openmetrics)
+
+
+def page(registry: CollectorRegistry, openmetrics: bool) -> bytes:
+    """All metrics of `registry` as text, in Prometheus' own form or in OpenMetrics, which alone has exemplars."""
+    generate = openmetrics_exposition.generate_latest if openmetrics else exposition.generate_latest
+    text: bytes = generate(registry)
+    return text

@@ -19,10 +19,10 @@ _OPENMETRICS = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
 class Listener:
     """Answers every GET on a free loopback port with `render(openmetrics)` until closed."""
 
-    def __init__(self, render: Callable[[bool], bytes], host: str = "127.0.0.1") -> None:
+    def __init__(self, render: Callable[[bool], bytes]) -> None:
         self._render = render
         self._socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
-        self._socket.bind((host, 0))
+        self._socket.bind(("127.0.0.1", 0))
         self._socket.listen(16)
         self.host, self.port = self._socket.getsockname()
         self._closed = False

@@ -1,8 +1,9 @@
-"""The names of every metric of the lab, their bucket bounds and help texts' shared facts; imports nothing."""
+"""The names of every metric of the lab and the bounds of their buckets; imports nothing."""
 
 # Every metric carries these two. `worker` is the slot 1..W of a worker, "" for a figure of the whole service.
 SERVICE = "service"
 WORKER = "worker"
+OTHER = ("other", "other")  # style and workload of a request that has no name of its own
 
 # One worker's requests.
 REQUEST_DURATION = "http_server_request_duration_seconds"  # style, workload, status

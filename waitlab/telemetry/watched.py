@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-_MOST_POOLS = 16  # a name is a label value: a bug in an application must not multiply series
+MOST_POOLS = 16  # a name is a label value: a bug in an application must not multiply series
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Watched:
 
     def add_pool(self, name: str, read: Callable[[], PoolState]) -> None:
         """Show a pool; beyond the bound of names a new one is not shown."""
-        if name in self.pools or len(self.pools) < _MOST_POOLS:
+        if name in self.pools or len(self.pools) < MOST_POOLS:
             self.pools[name] = read
 
     def limiter_state(self) -> PoolState | None:

@@ -103,7 +103,7 @@ class Worker:
         failure.note(self.settings.run_dir, message)
 
     def close(self) -> None:
-        """Leave the target file, export the last spans; the slot is kept, to count to the end of the process."""
+        """Be a target no more, export the last spans; the slot is kept, to count to the end of the process."""
         self.claim.words[ledger.PORT] = 0
         if self.tracing:
             self.tracing.export.close()

@@ -4,23 +4,22 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
-from waitlab.telemetry import current
+from waitlab.telemetry import current, names
 
 Environ = dict[str, Any]
 RequestName = Callable[[str], tuple[str, str] | None]
-OTHER = ("other", "other")
 
 
 def guarded(request_name: RequestName | None) -> Callable[[str], tuple[str, str]]:
     """The application's naming of requests, which must not fail one: what it cannot name is "other"."""
     if request_name is None:
-        return lambda path: OTHER
+        return lambda path: names.OTHER
 
     def name(path: str) -> tuple[str, str]:
         try:
-            return request_name(path) or OTHER
+            return request_name(path) or names.OTHER
         except Exception:
-            return OTHER
+            return names.OTHER
 
     return name
 
