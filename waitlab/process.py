@@ -108,12 +108,6 @@ def is_alive(pid: int) -> bool:
     return fields is not None and fields[0] not in _DEAD_STATES
 
 
-def start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot: with the pid it names one process for ever. None: gone."""
-    fields = _stat(pid)
-    return int(fields[19]) if fields else None
-
-
 def _stat(pid: int) -> list[str] | None:
     """The fields of /proc/PID/stat from the state on (the third): the name before it may hold blanks and brackets."""
     try:
