@@ -4,7 +4,6 @@
 # mypy: disable-error-code="no-untyped-call"
 
 import atexit
-import json
 import os
 import time
 from contextlib import suppress
@@ -17,28 +16,29 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, make_wsgi_app
 
-from waitlab.telemetry import names
+from waitlab.process import is_alive
+from waitlab.telemetry import names, targets
 
 BEAT_SECONDS = 1.0
 STALE_SECONDS = 10.0
 
 
 class Exporter:
-    """One process's listener, from init (after the fork of --processes) to the end of the process.
+    """The listener of one Locust process, from init (after the fork of --processes) to the end of the process.
 
     A greenlet serves it, not a thread: Locust has patched the locks that a real thread would need.
     """
 
-    def __init__(self, environment: Environment, targets: Path) -> None:
+    def __init__(self, environment: Environment, folder: Path) -> None:
         assert environment.runner is not None
         self.environment = environment
         self.process = process_name(environment)
-        targets.mkdir(parents=True, exist_ok=True)
-        sweep(targets)
-        self.file = targets / f"locust-{os.getpid()}.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        self.file = folder / f"locust-{os.getpid()}.json"
         registry = CollectorRegistry()
         disable_created_metrics()
-        if not isinstance(environment.runner, MasterRunner):  # a master runs no users, it repeats its workers' sum
+        if not isinstance(environment.runner, MasterRunner):  # a master repeats its Locust workers' sum
             users = Gauge(names.LOAD_USERS, "Users running in this process.", registry=registry)
             users.set_function(lambda: environment.runner.user_count if environment.runner else 0)
         self.requests = Counter(
@@ -58,6 +58,7 @@ class Exporter:
         self.server = WSGIServer(("127.0.0.1", 0), make_wsgi_app(registry), log=None)
 
     def start(self) -> None:
+        """Listen, count, and be found by Prometheus until the process ends."""
         self.server.start()
         self.environment.events.request.add_listener(self.count)
         self.write_target()
@@ -65,6 +66,7 @@ class Exporter:
         atexit.register(self.stop)
 
     def stop(self) -> None:
+        """Be found no more."""
         self.beating.kill()  # first: a master still waits for its workers after this, and would write the file again
         self.file.unlink(missing_ok=True)
 
@@ -73,7 +75,7 @@ class Exporter:
         self.response.labels(name).observe(response_time / 1000 + context.get("late_seconds", 0.0))
 
     def beat(self) -> None:
-        """Once a second: the CPU share, and the target file anew, so that its age tells a dead process."""
+        """Once a second: the CPU share, and the target file anew."""
         while True:
             began, spent = time.perf_counter(), time.process_time()
             gevent.sleep(BEAT_SECONDS)
@@ -81,15 +83,10 @@ class Exporter:
             self.write_target()
 
     def write_target(self) -> None:
-        """In one step, as Prometheus may read at any moment; the half-written file does not end in .json."""
-        entry = {
-            "targets": [f"127.0.0.1:{self.server.server_port}"],
-            "labels": {names.SERVICE: "locust", "process": self.process},
-        }
-        unfinished = self.file.with_suffix(".new")
-        unfinished.write_text(json.dumps([entry]))
-        unfinished.chmod(0o644)
-        unfinished.replace(self.file)
+        """Announce the listener, or show that it still lives: the file's age says so."""
+        port = self.server.server_port
+        assert port is not None  # since it was started
+        targets.write(self.file, [targets.group(port, service="locust", process=self.process)])
 
 
 def process_name(environment: Environment) -> str:
@@ -99,17 +96,10 @@ def process_name(environment: Environment) -> str:
     return "master" if isinstance(environment.runner, MasterRunner) else "main"
 
 
-def sweep(targets: Path) -> None:
+def sweep(folder: Path) -> None:
     """Remove what killed Locust processes left behind: files that nobody has written anew for some seconds."""
-    for file in targets.glob("locust-*"):
-        with suppress(FileNotFoundError):  # another process sweeps too
-            if time.time() - file.stat().st_mtime > STALE_SECONDS or not alive(file.stem.removeprefix("locust-")):
+    for file in folder.glob("locust-*"):
+        with suppress(FileNotFoundError, ValueError):  # another process sweeps too; no file of ours
+            pid = int(file.stem.removeprefix("locust-"))
+            if time.time() - file.stat().st_mtime > STALE_SECONDS or not is_alive(pid):
                 file.unlink()
-
-
-def alive(pid: str) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"

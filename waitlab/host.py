@@ -3,7 +3,6 @@
 Run as `python -m waitlab.host`: PORT, TARGETS_DIR (where it announces itself), DATABASE_URL (optional).
 """
 
-import json
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ from socketserver import TCPServer
 
 import psycopg
 
-from waitlab.telemetry import names
+from waitlab.telemetry import names, targets
 
 _TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 # The first eight columns of /proc/stat; the last two, guest times, are contained in user and nice.
@@ -122,15 +121,13 @@ def _samples(database: Database | None) -> Iterator[Sample]:
 
 
 def main() -> None:
+    """Announce the exporter and serve until told to stop."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     port = int(os.environ["PORT"])
     url = os.environ.get("DATABASE_URL")
     server = serve(port, Database(url) if url else None)
     target = Path(os.environ["TARGETS_DIR"]) / "host.json"
-    unfinished = target.with_suffix(".tmp")
-    labels = {names.SERVICE: "host", names.WORKER: ""}
-    unfinished.write_text(json.dumps([{"targets": [f"127.0.0.1:{server.server_address[1]}"], "labels": labels}]))
-    unfinished.rename(target)
+    targets.write(target, [targets.group(server.server_address[1], service="host", worker="")])
     try:
         server.serve_forever()
     finally:

@@ -1,13 +1,13 @@
 """The target file of one service: how Prometheus finds the listener of each worker (file_sd)."""
 
 import contextlib
-import json
 import logging
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from waitlab.telemetry import targets
 from waitlab.telemetry.ledger import Slot
 
 _HEARTBEAT_SECONDS = 2.0
@@ -21,7 +21,7 @@ class TargetFile:
         self._path = folder / f"{service}.json"
         self._service = service
         self._parent_port = parent_port
-        self._written = ""
+        self._written: list[targets.Group] = []
         self._beat = 0.0
         self._works = True
         self._made_folder = not folder.exists()
@@ -29,11 +29,11 @@ class TargetFile:
     def update(self, workers: Sequence[Slot]) -> None:
         """Name these workers; a folder that is gone or full is reported once and tried again."""
         ports = [("", self._parent_port), *((str(slot.number), slot.port) for slot in workers)]
-        text = json.dumps([self._entry(worker, port) for worker, port in ports], indent=1)
-        if text == self._written and time.monotonic() < self._beat + _HEARTBEAT_SECONDS:
+        groups = [targets.group(port, service=self._service, worker=worker) for worker, port in ports]
+        if groups == self._written and time.monotonic() < self._beat + _HEARTBEAT_SECONDS:
             return
         try:
-            self._touch_or_write(text)
+            self._touch_or_write(groups)
             self._works = True
         except OSError as error:
             if self._works:
@@ -41,19 +41,13 @@ class TargetFile:
             self._works = False
         self._beat = time.monotonic()
 
-    def _touch_or_write(self, text: str) -> None:
-        if text == self._written and self._path.exists():
+    def _touch_or_write(self, groups: list[targets.Group]) -> None:
+        if groups == self._written and self._path.exists():
             os.utime(self._path)
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".new")  # Prometheus reads *.json
-        fresh.write_text(text, encoding="utf-8")
-        fresh.chmod(0o644)
-        fresh.replace(self._path)
-        self._written = text
-
-    def _entry(self, worker: str, port: int) -> dict[str, object]:
-        return {"targets": [f"127.0.0.1:{port}"], "labels": {"service": self._service, "worker": worker}}
+        targets.write(self._path, groups)
+        self._written = groups
 
     def remove(self) -> None:
         """The service is going."""
