@@ -4,37 +4,22 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
+from tests.waiting import wait_for
+
 ROOT = Path(__file__).resolve().parents[2]
 LOCUST = [str(Path(sys.executable).with_name("locust")), "-f", str(ROOT / "locustfiles" / "lab.py")]
 PATIENCE_SECONDS = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(reached: Callable[[], Any], what: str) -> Any:
-    """What `reached` returns as soon as it is true."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < end:
-        if result := reached():
-            return result
-        time.sleep(0.02)
-    raise AssertionError(f"waited {PATIENCE_SECONDS:.0f} s in vain for {what}")
 
 
 @dataclass

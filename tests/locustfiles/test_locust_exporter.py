@@ -7,7 +7,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from locust_runs import Service, Starter, distributed, wait_for
+from locust_runs import Service, Starter, distributed
+
+from tests.waiting import wait_for
 
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 NAME = 'name="flask /sync/sleep"'

@@ -3,7 +3,9 @@
 import re
 import time
 
-from locust_runs import Starter, wait_for
+from locust_runs import Starter
+
+from tests.waiting import wait_for
 
 TICK = re.compile(r"Shape test updating to (\d+) users")
 START_SECONDS = 10.0  # of Locust itself, on a busy machine

@@ -5,9 +5,10 @@ import urllib.parse
 from typing import Any
 
 import psutil
-from locust_runs import Run, Service, Starter, wait_for
+from locust_runs import Run, Service, Starter
 
 from locustfiles.arguments import MOST_USERS
+from tests.waiting import wait_for
 
 START = {"user_count": "2", "spawn_rate": "2", "user_classes": "IoBound"}
 EVIL = "http://evil.example"

@@ -7,8 +7,11 @@ from contextlib import contextmanager
 
 import msgpack
 import zmq
-from locust_runs import Service, Starter, free_port, wait_for
+from locust_runs import Service, Starter
 from zmq.utils import z85
+
+from tests.ports import free_port
+from tests.waiting import wait_for
 
 SECRET = "the run's own secret"
 FORGED = {

@@ -2,46 +2,23 @@
 
 import json
 import os
-import random
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.ports import free_ports
 from waitlab.runtime.local import plan
 from waitlab.runtime.local.state import PROJECT, Home
 from waitlab.status import Meter, as_json
 
 LAB = str(Path(sys.executable).with_name("lab"))
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports below the kernel's own range: the lab's listeners take free ones there, and must not take these."""
-    found: list[int] = []
-    for port in random.sample(range(20_000, 32_000), 12_000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            break
-    return found
-
-
-def eventually(is_so: Callable[[], Any], seconds: float) -> Any:
-    """Ask again and again until the answer is true, `seconds` at most; the last answer."""
-    deadline = time.monotonic() + seconds
-    while not (answer := is_so()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return answer
 
 
 @dataclass(frozen=True)
@@ -110,6 +87,16 @@ def make_lab(folder: Path) -> Lab:
     return Lab(folder, {**kept, **shared, **ports, "RUNTIME": "local", "LAB_HOME": str(folder)})
 
 
+@contextmanager
+def whole_lab(folder: Path) -> Iterator[Lab]:
+    """Every part, up for the length of a `with`."""
+    lab = make_lab(folder)
+    started = lab("up")
+    assert started.returncode == 0, started.stdout + started.stderr
+    yield lab
+    assert lab("down").returncode == 0
+
+
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     """A lab that is down, and will be again after the test."""
@@ -122,8 +109,5 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """One whole lab for every test that leaves it as it was."""
-    made = make_lab(tmp_path_factory.mktemp("whole") / "lab")
-    started = made("up")
-    assert started.returncode == 0, started.stdout + started.stderr
-    yield made
-    made("down")
+    with whole_lab(tmp_path_factory.mktemp("whole") / "lab") as lab:
+        yield lab

@@ -15,7 +15,8 @@ import psycopg
 import pytest
 
 from services import contract
-from tests.runtime.conftest import Lab, eventually
+from tests.runtime.conftest import Lab
+from tests.waiting import eventually
 from waitlab.errors import LabError
 from waitlab.runtime.local import lab as local
 from waitlab.runtime.local import plan, ports, state

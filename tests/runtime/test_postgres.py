@@ -1,23 +1,17 @@
 """PostgreSQL from the wheel: it serves with a password, leaves with its creator, and runs for root and for anyone."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.ports import free_port
+from tests.waiting import wait_for
 from waitlab import process
 from waitlab.runtime.local import postgres
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_server_for_a_while(tmp_path: Path) -> None:
@@ -54,7 +48,4 @@ def test_a_killed_creator_leaves_no_server(tmp_path: Path) -> None:
         server = int((tmp_path / "data/postmaster.pid").read_text().splitlines()[0])
         with psycopg.connect(url):  # a connected client must not keep it
             child.kill()
-            deadline = time.monotonic() + 4
-            while process.is_alive(server) and time.monotonic() < deadline:
-                time.sleep(0.05)
-    assert not process.is_alive(server)
+            wait_for(lambda: not process.is_alive(server), "the server's end", 4)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.conftest import Lab, eventually
+from tests.runtime.conftest import Lab
+from tests.waiting import eventually
 from waitlab import process
 from waitlab.runtime.local import health, state
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.runtime.conftest import Lab, eventually, make_lab
+from tests.runtime.conftest import Lab, whole_lab
 from tests.runtime.test_lab import query
+from tests.waiting import eventually
 from waitlab.telemetry import ledger
 
 pytestmark = pytest.mark.long
@@ -20,11 +21,8 @@ SEEN_SECONDS = 20
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = make_lab(tmp_path_factory.mktemp("loaded") / "lab")
-    started = lab("up")
-    assert started.returncode == 0, started.stdout + started.stderr
-    yield lab
-    assert lab("down").returncode == 0
+    with whole_lab(tmp_path_factory.mktemp("loaded") / "lab") as lab:
+        yield lab
     assert not lab.leftovers()
 
 

@@ -8,31 +8,21 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from tests.waiting import wait_for
 from waitlab import process
 from waitlab.telemetry import ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACE = "{:032x}"
-
-
-def wait_for(read: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Poll until `read` gives something true."""
-    deadline = time.monotonic() + seconds
-    while not (found := read()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not happen within {seconds} s")
-        time.sleep(0.03)
-    return found
 
 
 @dataclass
@@ -95,7 +85,7 @@ class Served:
         fresh = self.run_dir / "workers.tmp"
         fresh.write_text(str(workers))
         fresh.replace(self.run_dir / "workers")
-        wait_for(lambda: len(self.live()) == workers, 20, f"{workers} workers")
+        wait_for(lambda: len(self.live()) == workers, f"{workers} workers", 20)
 
     def processes(self) -> list[int]:
         """Every process of the service."""
@@ -144,7 +134,7 @@ def service(folder: Path, **settings: object) -> Iterator[Served]:
     """A service that is up; at the end it must go within its bound and leave nothing."""
     served = start(folder, **settings)
     try:
-        wait_for(lambda: up(served), 30, "the service's start")
+        wait_for(lambda: up(served), "the service's start", 30)
         yield served
         processes = served.processes()
         began = time.monotonic()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serve.served import wait_for
+from tests.waiting import wait_for
 from waitlab import process
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -19,10 +19,10 @@ def test_stop_kills_what_does_not_listen_and_its_children(tmp_path: Path) -> Non
     log = tmp_path / "log"
     program = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {STUBBORN!r}])\n{STUBBORN}"
     popen = process.start([sys.executable, "-c", program], environment=os.environ, log=log)
-    wait_for(lambda: log.exists() and log.read_text().count("up") == 2, 20, "the start of both")
+    wait_for(lambda: log.exists() and log.read_text().count("up") == 2, "the start of both", 20)
     (child,) = process.children(popen.pid)
     assert process.stop(popen, grace=0.2) == -signal.SIGKILL
-    wait_for(lambda: not process.is_alive(child), 5, "the child's end")
+    wait_for(lambda: not process.is_alive(child), "the child's end", 5)
     assert process.stop(popen) == -signal.SIGKILL
 
 
@@ -36,10 +36,10 @@ def test_end_of_the_parent_ends_the_child(tmp_path: Path) -> None:
     assert parent.stdout is not None
     with parent.stdout:
         child = int(parent.stdout.readline())
-    wait_for(lambda: process.is_alive(child), 5, "the child's start")
+    wait_for(lambda: process.is_alive(child), "the child's start", 5)
     parent.kill()
     parent.wait()
-    wait_for(lambda: not process.is_alive(child), 5, "the child's end")
+    wait_for(lambda: not process.is_alive(child), "the child's end", 5)
 
 
 def test_only_the_main_thread_may_start_children() -> None:
@@ -64,7 +64,7 @@ def test_missing_program_is_named(tmp_path: Path) -> None:
 
 def test_zombie_is_dead() -> None:
     popen = subprocess.Popen(["true"])
-    wait_for(lambda: not process.is_alive(popen.pid), 5, "its end")
+    wait_for(lambda: not process.is_alive(popen.pid), "its end", 5)
     assert popen.pid in process.children(os.getpid())
     popen.wait()
     assert popen.pid not in process.children(os.getpid())

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.serve import served as served_module
-from tests.serve.served import TRACE, Served, scrape, total, wait_for
+from tests.serve.served import TRACE, Served, scrape, total
+from tests.waiting import wait_for
 from waitlab.telemetry import ledger, names
 
 WSGI, ASGI = "tests.serve.tiny_apps:wsgi", "tests.serve.tiny_apps:asgi"
@@ -33,7 +34,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_ledger_and_scrapes_sum_to_what_was_sent(served: Served) -> None:
     before = served.totals()
     assert served.send(80) == [200] * 80
-    wait_for(lambda: served.totals() == (before[0] + 80, before[1] + 80, before[2]), 5, "the ledger's exact sum")
+    wait_for(lambda: served.totals() == (before[0] + 80, before[1] + 80, before[2]), "the ledger's exact sum", 5)
     samples = served.scrape()
     counted = total(samples, f"{names.REQUEST_DURATION}_count", style="test", workload="ping", status="200")
     assert counted == total(samples, names.LEDGER_REQUESTS, outcome="completed") == served.totals()[1]
@@ -52,7 +53,7 @@ def test_unmeasured_paths_are_not_counted(served: Served) -> None:
 def test_application_that_raises_is_a_failed_request(served: Served) -> None:
     before = served.totals()
     assert served.get("/test/fail")[0] == 500
-    wait_for(lambda: served.totals() == (before[0] + 1, before[1], before[2] + 1), 5, "one failed request")
+    wait_for(lambda: served.totals() == (before[0] + 1, before[1], before[2] + 1), "one failed request", 5)
     assert total(served.scrape(), f"{names.REQUEST_DURATION}_count", workload="fail", status="500") == 1
 
 
@@ -61,7 +62,7 @@ def test_listeners_answer_while_their_workers_are_held(served: Served) -> None:
     holders = [threading.Thread(target=served.get, args=(path,)) for path in paths]
     for holder in holders:
         holder.start()
-    wait_for(lambda: total(served.scrape(), names.ACTIVE_REQUESTS) >= 1, 5, "a request in flight")
+    wait_for(lambda: total(served.scrape(), names.ACTIVE_REQUESTS) >= 1, "a request in flight", 5)
     while any(holder.is_alive() for holder in holders):
         for address in served.targets().values():
             began = time.monotonic()
@@ -78,7 +79,7 @@ def test_sampled_request_is_one_trace_and_an_exemplar(served: Served) -> None:
     assert json.loads(body)["traceparent"].startswith(f"00-{trace_id}-")
     exemplars = {s.exemplar.labels["trace_id"] for s in served.scrape() if s.exemplar}
     assert trace_id in exemplars
-    spans = wait_for(lambda: recorded(served.run_dir, trace_id), 5, "the trace's record")
+    spans = wait_for(lambda: recorded(served.run_dir, trace_id), "the trace's record", 5)
     by_name = {span["name"]: span for span in spans}
     assert set(by_name) == {"/test/spans", "query", "inner"}
     assert by_name["inner"]["parentSpanId"] == by_name["query"]["spanId"]
@@ -139,16 +140,16 @@ def test_counts_stay_exact_while_workers_come_go_and_are_killed(served: Served) 
     assert set(served.send(60)) == {200}
     victim = served.live()[1]
     os.kill(victim.pid, signal.SIGKILL)
-    wait_for(lambda: all(slot.pid != victim.pid for slot in served.live()), 5, "the victim's end")
-    wait_for(lambda: victim.port not in ports(served), 2, "the dead worker's target going")
-    wait_for(lambda: len(served.live()) == 4, 15, "a successor")
+    wait_for(lambda: all(slot.pid != victim.pid for slot in served.live()), "the victim's end", 5)
+    wait_for(lambda: victim.port not in ports(served), "the dead worker's target going", 2)
+    wait_for(lambda: len(served.live()) == 4, "a successor", 15)
     assert {slot.number for slot in served.live()} == {1, 2, 3, 4}
     assert set(served.send(60)) == {200}
     served.ask_for(2)
-    wait_for(lambda: len(served.targets()) == 3, 5, "two workers' and the parent's targets")
+    wait_for(lambda: len(served.targets()) == 3, "two workers' and the parent's targets", 5)
     assert set(served.send(60)) == {200}
     expected = (accepted + 180, completed + 180, failed)
-    wait_for(lambda: served.totals() == expected, 5, f"{expected}")
+    wait_for(lambda: served.totals() == expected, f"{expected}", 5)
     assert total(scrape(served.targets()[""]), names.SERVICE_REQUESTS, outcome="completed") == expected[1]
 
 
@@ -160,10 +161,10 @@ def test_request_lost_with_a_killed_worker_stays_accepted(served: Served) -> Non
     before = served.totals()
     caller = threading.Thread(target=ignore_reset, args=(served,))
     caller.start()
-    busy = wait_for(lambda: [s for s in served.live() if in_flight(served, s)], 5, "a request in flight")[0]
+    busy = wait_for(lambda: [s for s in served.live() if in_flight(served, s)], "a request in flight", 5)[0]
     os.kill(busy.pid, signal.SIGKILL)
     caller.join()
-    wait_for(lambda: busy.port not in ports(served) and len(served.targets()) == 3, 15, "a successor")
+    wait_for(lambda: busy.port not in ports(served) and len(served.targets()) == 3, "a successor", 15)
     assert served.totals() == (before[0] + 1, before[1], before[2])
     assert total(served.scrape(), names.ACTIVE_REQUESTS) == 0
 

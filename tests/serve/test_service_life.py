@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.serve.served import ROOT, environment, refused, service, start, total, up, wait_for
+from tests.ports import free_port
+from tests.serve.served import ROOT, environment, refused, service, start, total, up
+from tests.waiting import wait_for
 from waitlab import process
 from waitlab.runtime.local import postgres
 from waitlab.telemetry import names
@@ -32,21 +34,21 @@ def test_death_of_the_parents_parent_ends_everything(tmp_path: Path, kind: dict[
     command = [sys.executable, "-c", program, str(tmp_path / "log")]
     grandparent = subprocess.Popen(command, env=environment(tmp_path, **kind), cwd=ROOT)
     try:
-        wait_for((tmp_path / "run" / "serve.json").exists, 20, "the service's start")
+        wait_for((tmp_path / "run" / "serve.json").exists, "the service's start", 20)
         parent = json.loads((tmp_path / "run" / "serve.json").read_text())["pid"]
         everyone = [parent, *descendants(parent)]
         assert len(everyone) >= 4
     finally:
         grandparent.kill()
         grandparent.wait()
-    wait_for(lambda: not any(process.is_alive(pid) for pid in everyone), 2 * 5, "the end of every process")
+    wait_for(lambda: not any(process.is_alive(pid) for pid in everyone), "the end of every process", 2 * 5)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("kind", SERVERS)
 def test_death_of_the_server_ends_everything(tmp_path: Path, kind: dict[str, str]) -> None:
     served = start(tmp_path, **kind)
-    wait_for(lambda: up(served), 20, "the service's start")
+    wait_for(lambda: up(served), "the service's start", 20)
     everyone = served.processes()
     (master,) = process.children(served.popen.pid)
     os.kill(master, signal.SIGKILL)
@@ -106,15 +108,13 @@ def test_taken_port_is_named(tmp_path: Path) -> None:
 
 
 def test_pools_above_postgresqls_limit_are_refused_with_the_sum(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with postgres.running(tmp_path / "postgres", port) as database_url:
+    with postgres.running(tmp_path / "postgres", free_port()) as database_url:
         code, line, _ = refused(tmp_path, DATABASE_URL=database_url, WORKERS=5, POOL_SIZE=20)
         assert code == 2
         assert "WORKERS=5 x POOL_SIZE=20 = 100 connections, but PostgreSQL gives 97" in line
         with service(tmp_path, DATABASE_URL=database_url, WORKERS=1, POOL_SIZE=97) as served:
             (served.run_dir / "workers").write_text("2")
-            wait_for(lambda: "workers: '2' is not allowed: a number from 1 to 1" in served.log.read_text(), 5, "no")
+            wait_for(lambda: "workers: '2' is not allowed: a number from 1 to 1" in served.log.read_text(), "no", 5)
 
 
 def test_settings_reach_the_worker(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_settings_reach_the_worker(tmp_path: Path) -> None:
         check_access_lines(served.url, served.log)
         served.ask_for(1)
         (served.run_dir / "workers").write_text("65")
-        wait_for(lambda: "workers: '65' is not allowed" in served.log.read_text(), 5, "the refusal")
+        wait_for(lambda: "workers: '65' is not allowed" in served.log.read_text(), "the refusal", 5)
         assert len(served.live()) == 1
 
 
@@ -155,7 +155,7 @@ def check_access_lines(url: str, log: Path) -> None:
         assert (
             connection.makefile("rb").read().startswith(b"HTTP/1.1 404")
         )  # to its end: who leaves sooner has not got it
-    line = wait_for(lambda: [x for x in log.read_text().splitlines() if trace_id in x], 5, "the access line")[0]
+    line = wait_for(lambda: [x for x in log.read_text().splitlines() if trace_id in x], "the access line", 5)[0]
     fields = json.loads(line)
     assert fields["path"] == "/a\n\x1b"
     assert (fields["status"], fields["method"], fields["bytes"], fields["whole"]) == (404, "GET", 2, True)
@@ -166,7 +166,7 @@ def test_requests_in_flight_are_answered_before_the_end(tmp_path: Path) -> None:
         port = int(served.url.rpartition(":")[2])
         connection = socket.create_connection(("127.0.0.1", port))
         connection.sendall(b"GET /test/sleep?ms=1000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        wait_for(lambda: served.totals()[0] == 1, 5, "a request in flight")
+        wait_for(lambda: served.totals()[0] == 1, "a request in flight", 5)
         served.popen.terminate()
         connection.settimeout(10)
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
@@ -175,11 +175,11 @@ def test_requests_in_flight_are_answered_before_the_end(tmp_path: Path) -> None:
 
 def test_second_signal_waits_for_nothing(tmp_path: Path) -> None:
     served = start(tmp_path, WORKERS=1)
-    wait_for(lambda: up(served), 20, "the service's start")
+    wait_for(lambda: up(served), "the service's start", 20)
     everyone = served.processes()
     with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as connection:
         connection.sendall(b"GET /test/sleep?ms=20000 HTTP/1.1\r\nHost: x\r\n\r\n")
-        wait_for(lambda: served.totals()[0] == 1, 5, "a request in flight")
+        wait_for(lambda: served.totals()[0] == 1, "a request in flight", 5)
         served.popen.terminate()
         time.sleep(0.2)  # two signals of one kind that arrive together are one
         began = time.monotonic()
@@ -225,5 +225,5 @@ def test_dead_trace_endpoint_costs_nobody_anything(tmp_path: Path, dead_endpoint
             headers = {"traceparent": f"00-{number + 1:032x}-{1:016x}-01"}
             assert served.get("/test/ping", headers) == (200, b"ok")
         assert time.monotonic() - began < 5  # one export alone may last 1.5 s
-        wait_for(lambda: served.totals() == (30, 30, 0), 5, "the ledger's exact sum")
-        wait_for(lambda: total(served.scrape(), names.SPANS, outcome="dropped") > 0, 5, "a count of what was lost")
+        wait_for(lambda: served.totals() == (30, 30, 0), "the ledger's exact sum", 5)
+        wait_for(lambda: total(served.scrape(), names.SPANS, outcome="dropped") > 0, "a count of what was lost", 5)

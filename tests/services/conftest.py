@@ -8,17 +8,13 @@ from typing import Any
 import pytest
 from service_stacks import STACKS, Part, Stack, configured, postgres_part, upstream_part
 
-from waitlab.runtime.local import certificate, postgres
+from waitlab.runtime.local import certificate
 
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
-    folder = tmp_path_factory.mktemp("postgres")
-    part = postgres_part(folder)
-    part.start()
-    yield part
-    part.stop(first=postgres.STOP_SIGNAL)
-    postgres.remove(folder)
+    with postgres_part(tmp_path_factory.mktemp("postgres")) as part:
+        yield part
 
 
 @pytest.fixture(scope="session")

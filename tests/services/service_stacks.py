@@ -3,7 +3,6 @@
 import asyncio
 import os
 import secrets
-import socket
 import sys
 import threading
 import time
@@ -20,22 +19,12 @@ import httpx
 from services import fastapi_app, flask_app, settings
 from services.lifespan import lifespan
 from services.workloads import lazy
+from tests.ports import free_port
+from tests.waiting import wait_for
 from waitlab import process
 from waitlab.runtime.local import certificate, postgres
 
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def wait_until(happened: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, f"{happened} did not come true in {seconds} s"
-        time.sleep(0.02)
 
 
 @dataclass
@@ -51,7 +40,7 @@ class Part:
 
     def start(self) -> None:
         self.running = process.start(self.command, environment=self.environment, log=self.log, cwd=Path.cwd())
-        wait_until(lambda: self._alive() and self.answers())
+        wait_for(lambda: self._alive() and self.answers(), f"an answer of {self.url}")
 
     def stop(self, **how: Any) -> None:
         if self.running is not None:
@@ -70,12 +59,18 @@ class Part:
         return True
 
 
-def postgres_part(folder: Path) -> Part:
+@contextmanager
+def postgres_part(folder: Path) -> Iterator[Part]:
+    """A PostgreSQL of the test's own."""
     port, password = free_port(), secrets.token_hex(8)
     url = postgres.url(port, password)
     environment = {"PATH": os.defpath, "POSTGRES_PASSWORD": password}
     command = postgres.command(folder, port)
-    return Part(command, environment, lambda: postgres.accepts(url), url, folder / "postgres.log")
+    part = Part(command, environment, lambda: postgres.accepts(url), url, folder / "postgres.log")
+    part.start()
+    yield part
+    part.stop(first=postgres.STOP_SIGNAL)
+    postgres.remove(folder)
 
 
 def upstream_part(folder: Path) -> Part:
@@ -216,4 +211,4 @@ def succeed(stacks: dict[str, Stack], asked: Asked) -> None:
 
 
 def recover(stacks: dict[str, Stack], asked: Asked) -> None:
-    wait_until(lambda: {answer.status_code for answer in ask(stacks, asked)} == {200}, seconds=2 * BOUND)
+    wait_for(lambda: {answer.status_code for answer in ask(stacks, asked)} == {200}, "recovery", 2 * BOUND)

@@ -19,21 +19,17 @@ from service_stacks import (
     postgres_part,
     recover,
     succeed,
-    wait_until,
 )
 
+from tests.waiting import wait_for
 from waitlab.runtime.local import postgres
 
 
 @pytest.fixture(scope="module")
 def own_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
     """A PostgreSQL that these tests may hurt."""
-    folder = tmp_path_factory.mktemp("fragile")
-    part = postgres_part(folder)
-    part.start()
-    yield part
-    part.stop(first=postgres.STOP_SIGNAL)
-    postgres.remove(folder)
+    with postgres_part(tmp_path_factory.mktemp("fragile")) as part:
+        yield part
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +63,7 @@ def test_a_query_that_the_server_ended(fragile: dict[str, Stack], own_database: 
         long = (asked[0], asked[1].replace("ms=0", "ms=4000"))
         with ThreadPoolExecutor(1) as thread:
             failing = thread.submit(fail, fragile, [long], {503}, "postgresql")
-            wait_until(lambda: napping(own_database) == 1)
+            wait_for(lambda: napping(own_database) == 1, "the query's nap")
             end_sessions(own_database)
             failing.result()
         recover(fragile, [asked])
@@ -112,7 +108,7 @@ def test_a_pool_that_is_exhausted(fragile: dict[str, Stack], own_database: Part)
     with ThreadPoolExecutor(6) as threads:
         long = [(stack, target.replace("ms=0", "ms=4000")) for stack, target in asked] * 2
         holders = [threads.submit(fragile[stack].get, target) for stack, target in long]
-        wait_until(lambda: napping(own_database) == 6)
+        wait_for(lambda: napping(own_database) == 6, "six naps")
         fail(fragile, asked, {503}, "postgresql")
         assert [holder.result().status_code for holder in holders] == [200] * 6
     succeed(fragile, asked)

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from service_stacks import Part, free_port, wait_until
+from service_stacks import Part
 
+from tests.ports import free_port
+from tests.waiting import wait_for
 from waitlab import process
 
 SERVERS = {
@@ -112,4 +114,4 @@ def check_that_burning_processes_die_with(pid: int, client: httpx.Client) -> Non
     burning = process.children(pid)
     assert burning
     os.kill(pid, 9)
-    wait_until(lambda: not any(process.is_alive(child) for child in burning))
+    wait_for(lambda: not any(process.is_alive(child) for child in burning), "the end of what burns")

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from service_stacks import Part, free_port
+from service_stacks import Part
 
 from services import upstream as upstream_module
+from tests.ports import free_port
 from waitlab import process
 
 
