@@ -42,6 +42,7 @@ class Argument:
         return int(text)
 
     def add_to(self, parser: "LocustArgumentParser") -> None:
+        """Offer it on the command line, in the environment and, unless it has no place there, in the web form."""
         parser.add_argument(
             f"--{self.name.replace('_', '-')}",
             env_var=f"LOCUST_{self.name.upper()}",

@@ -10,6 +10,7 @@ POLLIN = 1
 
 
 def install() -> None:
+    """Make both changes, for every user of this process."""
     # It sends a GET up to eleven times when a connection ends without an answer. A worker that died with a request must
     # be one failure here, as it is one accepted and unanswered request in the service's ledger.
     geventhttpclient.client._may_retry_after_send_error = lambda method: False

@@ -1,7 +1,7 @@
 """How a load ends: every user has its last answer, every Locust worker's last report is counted, and nobody waits long.
 
-Without this Locust drops what is in flight, and a master gives its workers half a second for their last figures: with
-answers of some seconds, whole runs would be missing from its totals while the services counted them.
+Without this Locust drops what is in flight, and a master gives its Locust workers half a second for their last figures:
+with answers of some seconds, whole runs would be missing from its totals while the services counted them.
 """
 
 # Locust is only partly typed.
@@ -43,6 +43,7 @@ def install(environment: Environment) -> None:
 
 
 def take_timeout(environment: Environment, msg: Message, **_: Any) -> None:
+    """The master says for how long its Locust workers may drain."""
     environment.stop_timeout = msg.data
 
 

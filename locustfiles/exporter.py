@@ -1,4 +1,4 @@
-"""Locust's view for Prometheus: each Locust process, worker or not, has a listener and a target file of its own."""
+"""Locust's view for Prometheus: each Locust process, of whatever kind, has a listener and a target file of its own."""
 
 # Locust is only partly typed.
 # mypy: disable-error-code="no-untyped-call"
@@ -67,10 +67,11 @@ class Exporter:
 
     def stop(self) -> None:
         """Be found no more."""
-        self.beating.kill()  # first: a master still waits for its workers after this, and would write the file again
+        self.beating.kill()  # first: a master waits for Locust workers after this, and would write the file again
         self.file.unlink(missing_ok=True)
 
     def count(self, name: str, response_time: float, exception: Any, context: dict[str, Any], **_: Any) -> None:
+        """One answer; `response_time` is in ms, and begins when the request was sent, not when it was due."""
         self.requests.labels(name, "failure" if exception else "success").inc()
         self.response.labels(name).observe(response_time / 1000 + context.get("late_seconds", 0.0))
 

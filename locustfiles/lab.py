@@ -38,12 +38,13 @@ ARGUMENTS = arguments(ADDRESSES, shapes.SHAPES)
 client.install()
 rounding.install()
 ui.send_no_cors_headers()
-# Workers forked by --processes inherit a secret made here; for any other worker it has to be given.
+# Locust workers forked by --processes inherit a secret made here; to any other it has to be given.
 secret.install(os.environ.get(secret.VARIABLE) or secrets.token_hex(32))
 
 
 @events.init_command_line_parser.add_listener
 def add_arguments(parser: LocustArgumentParser) -> None:
+    """The lab's own choices, its defaults, and a check of all that was chosen."""
     for argument in ARGUMENTS.values():
         argument.add_to(parser)
     loopback = {"web_host": "127.0.0.1", "master_bind_host": "127.0.0.1"}
@@ -63,6 +64,7 @@ def add_arguments(parser: LocustArgumentParser) -> None:
 
 
 def check_options(options: Any) -> None:
+    """Refused unless the command line and the environment ask for a load that can be."""
     if (options.master or options.worker) and not os.environ.get(secret.VARIABLE):
         raise Refused(
             f"--master and --worker need {secret.VARIABLE}, the same random text for both: the worker port takes only "
@@ -80,6 +82,7 @@ def check_options(options: Any) -> None:
 
 @events.init.add_listener
 def prepare(environment: Environment, **_: Any) -> None:
+    """Once a Locust process, when its runner and its web UI are there and nothing runs yet."""
     # The event loop's clock has stood still while everything was imported: a run time would end that much too early.
     gevent.get_hub().loop.update_now()
     drain.install(environment)

@@ -43,6 +43,7 @@ def check(options: Mapping[str, Any], users: Mapping[str, str], addresses: Mappi
 
 
 def check_users(count: int | None) -> None:
+    """Refused for more users than one load may have."""
     if count is not None and not 0 <= count <= MOST_USERS:
         raise Refused(f"{count} users are not possible: 0 to {MOST_USERS} are, for all user classes together.")
 

@@ -17,6 +17,8 @@ class Refused(argparse.ArgumentTypeError):
 
 @dataclass(frozen=True)
 class Request:
+    """One request of a load, as every user of a class sends it."""
+
     service: str
     style: str
     workload: str
@@ -29,6 +31,7 @@ class Request:
 
     @property
     def target(self) -> str:
+        """Path and query."""
         return f"/{self.style}/{self.workload}" + (f"?{self.query}" if self.query else "")
 
 

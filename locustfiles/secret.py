@@ -1,7 +1,7 @@
 """The worker port takes only Locust workers that know the run's secret: both ends speak CURVE with keys made from it.
 
-Locust's own port believes anyone: fifteen lines posing as a worker can add 200,000 requests to a result. In CURVE a
-client must know the server's public key before it says a word, and here that key can only be had from the secret.
+Locust's own port believes anyone: fifteen lines posing as a Locust worker can add 200,000 requests to a result. In
+CURVE a client must know the server's public key before it says a word, and here only the secret gives that key.
 """
 
 # Locust is only partly typed.
@@ -23,7 +23,7 @@ def server_keys(secret: str) -> tuple[bytes, bytes]:
 
 
 def install(secret: str) -> None:
-    """Every socket Locust opens between master and worker from now on is encrypted and authenticated."""
+    """Every socket Locust opens between master and Locust worker from now on is encrypted and authenticated."""
     public, private = server_keys(secret)
     open_socket = zmqrpc.BaseSocket.__init__
 

@@ -18,9 +18,11 @@ class Shape(LoadTestShape):
     abstract: ClassVar[bool] = True
 
     def users(self, passed: float, options: Any) -> int:
+        """How many, when the share `passed`, from 0 to 1, of the length is over."""
         raise NotImplementedError
 
     def tick(self) -> tuple[int, float] | None:
+        """Users, and how many a second may come or go; None ends the load."""
         assert self.runner is not None
         options: Any = self.runner.environment.parsed_options
         passed = self.get_run_time() / options.shape_seconds

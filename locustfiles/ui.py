@@ -42,12 +42,15 @@ def names_of(port: int, further: Iterable[str]) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Door:
+    """What the web UI of one Locust process lets in."""
+
     environment: Environment
     names: frozenset[str]
     arguments: Mapping[str, Argument]
     addresses: Mapping[str, str]
 
     def install(self) -> None:
+        """Stand before every page of the web UI."""
         web_ui = self.environment.web_ui
         assert web_ui is not None and web_ui.app is not None
         web_ui.app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
@@ -120,6 +123,7 @@ class Door:
 
 
 def refusal(status: int, message: str) -> Response:
+    """An answer in the form that Locust's page shows."""
     response = jsonify({"success": False, "message": message})
     response.status_code = status
     return response

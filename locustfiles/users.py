@@ -17,8 +17,8 @@ _sent = itertools.count()  # by this process; a forked Locust worker counts its 
 class LabUser(FastHttpUser):
     """A closed loop of one request.
 
-    Each user holds one connection and keeps it alive, so balance between workers is by user, not by request; gunicorn's
-    sync worker closes after every response, and there each request pays for a new connection.
+    Each user holds one connection and keeps it alive, so a service's workers share users, not requests; gunicorn's sync
+    worker closes after every response, and there each request pays for a new connection.
     """
 
     abstract = True
@@ -43,6 +43,7 @@ class LabUser(FastHttpUser):
 
     @task
     def send(self) -> None:
+        """One request, with the moment it was due and, for one in N, a trace."""
         options: Any = self.environment.parsed_options
         request = resolve(options.service, options.style, options.workload, options.parameters, self.own_workload)
         late = time.perf_counter() - self._due
