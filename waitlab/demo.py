@@ -35,6 +35,8 @@ FRAMES_PER_SECOND = 12
 
 @dataclass(frozen=True)
 class Arm:
+    """One way to wait: its style, the code that waits, and what there is to see."""
+
     style: str
     code: str
     lesson: str
@@ -69,6 +71,7 @@ class Race:
     began: float = 0.0
 
     def run(self) -> list[threading.Thread]:
+        """Send all requests; the threads end when these are answered."""
         connections = [http.client.HTTPConnection("127.0.0.1", self.port, timeout=30) for _ in self.requests]
         for connection in connections:
             connection.connect()
@@ -99,6 +102,7 @@ class Race:
         return sorted(self.requests, key=lambda request: request.finished or math.inf)
 
     def seconds(self) -> list[float]:
+        """When each was answered, since the arm began."""
         return [round(request.finished, 3) for request in self.in_order() if request.finished is not None]
 
 

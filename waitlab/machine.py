@@ -71,13 +71,16 @@ class Machine:
 
     @property
     def trusted_for_io(self) -> bool:
+        """Whether throughput of requests that wait can be quoted."""
         return self.steal_ratio <= IO_STEAL_LIMIT and abs(self.clock_step_ms) <= 50
 
     @property
     def trusted_for_cpu(self) -> bool:
+        """Whether throughput of requests that burn CPU can be quoted."""
         return self.trusted_for_io and not self.doubts()
 
     def as_dict(self) -> dict[str, object]:
+        """Facts, probes and judgement, as JSON can hold them."""
         return asdict(self) | {
             "doubts": self.doubts(),
             "trusted_for_io": self.trusted_for_io,

@@ -81,6 +81,7 @@ class LabStatus:
 
     @property
     def healthy(self) -> bool:
+        """Whether the lab is ready and every part of it answers."""
         return self.phase == "ready" and all(part.healthy for part in self.parts.values())
 
 

@@ -31,11 +31,14 @@ class Span:
 
 @dataclass(frozen=True)
 class Trace:
+    """The spans of one request, over all the services it touched."""
+
     trace_id: str
     spans: tuple[Span, ...]
 
     @property
     def root(self) -> Span:
+        """The span that has no recorded parent; of several the earliest."""
         known = {span.span_id for span in self.spans}
         return min(self.spans, key=lambda span: (span.parent_id in known, span.start))
 
@@ -94,6 +97,7 @@ def _attribute(resource: dict[str, Any], key: str) -> str:
 
 
 def slowest(traces: Iterable[Trace], count: int, service: str | None = None) -> list[Trace]:
+    """The `count` slowest, slowest first; of those that begin in `service`, when one is named."""
     chosen = [trace for trace in traces if service is None or trace.root.service == service]
     return sorted(chosen, key=lambda trace: trace.milliseconds, reverse=True)[:count]
 

@@ -14,16 +14,10 @@ def service(name: str, **environment: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", contract.SERVICES)
-def test_the_labs_services_are_the_contracts(name: str) -> None:
+def test_the_defaults_are_the_contracts(name: str) -> None:
     stated = contract.SERVICES[name]
-    assert (plan.SERVICES[name].app, plan.SERVICES[name].servers) == (stated.app, stated.servers)
-    assert plan.PORTS[f"{name.upper()}_PORT"] == stated.port
     read = settings.read(service(name))
     assert (read.workers, read.threads, read.pool_size) == (stated.workers, stated.threads, stated.pool_size)
-
-
-def test_the_labs_services_are_all_of_the_contracts() -> None:
-    assert set(plan.SERVICES) == set(contract.SERVICES)
 
 
 def test_upstreams_knobs_are_its_own_settings() -> None:

@@ -23,13 +23,9 @@ def main(environment: Mapping[str, str]) -> int:
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         return _serve(environment)
-    except listening.PortTakenError as error:
-        code = PORT_TAKEN
-        reason = str(error)
-    except (settings.SettingError, RunDirTakenError) as error:
-        code, reason = WRONG_SETTING, str(error)
-    print(f"waitlab.serve: {reason}", file=sys.stderr)
-    return code
+    except (listening.PortTakenError, settings.SettingError, RunDirTakenError) as error:
+        print(f"waitlab.serve: {error}", file=sys.stderr)
+        return PORT_TAKEN if isinstance(error, listening.PortTakenError) else WRONG_SETTING
 
 
 def _serve(environment: Mapping[str, str]) -> int:

@@ -1,13 +1,13 @@
 """The local lab as its user handles it: start, scale, stop, addresses, logs."""
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from os import kill
 from pathlib import Path
-from signal import SIGTERM
 
 from waitlab import process
 from waitlab.errors import LabError
@@ -20,8 +20,6 @@ HOW_TO_START = "start it: make lab-up (or .venv/bin/lab up)"
 STOP_SECONDS = 40.0
 SCALE_SECONDS = 30.0
 LEFTOVER_SECONDS = 10.0
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def require_up(home: Home) -> LabState:
 
 
 def start(
-    environment: Mapping[str, str], only: tuple[str, ...], say: Say, stays: bool = False
+    environment: Mapping[str, str], only: tuple[str, ...], say: prometheus.Say, stays: bool = False
 ) -> Generator[LabState, None, None]:
     """Start the lab, yielding its state each time it changes; the last one is ready. `stays`: it ends with us.
 
@@ -70,7 +68,7 @@ def start(
         command,
         environment=chosen,
         log=home.log("supervisor"),
-        death_signal=SIGTERM if stays else None,
+        death_signal=signal.SIGTERM if stays else None,
         cwd=state.PROJECT,
     )
     is_ready = False
@@ -123,7 +121,7 @@ def stop(home: Home) -> bool:
     if pid <= 0:
         raise LabError(f"the lab in {home.folder} was started in another container", "stop it there")
     with suppress(ProcessLookupError):
-        kill(pid, SIGTERM)
+        os.kill(pid, signal.SIGTERM)
     if not state.wait_until_down(home, STOP_SECONDS):
         raise LabError(f"the lab did not stop within {STOP_SECONDS:.0f} s", f"its supervisor is process {pid}")
     return True

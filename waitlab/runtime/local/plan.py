@@ -56,18 +56,7 @@ SERVICE_KNOBS = tuple(row.name for row in settings.TABLE if row.name not in DECI
 UPSTREAM_KNOBS = ("DELAY_MS", "JITTER_MS", "ERROR_RATE", "CONCURRENCY", "RATE", "KEEP_ALIVE")
 # Flask reads variables of its own that a developer may well have set.
 FOREIGN = re.compile(r"FLASK_(APP|ENV|DEBUG|SKIP_DOTENV|RUN_\w+)")
-INHERITED = (
-    "PATH",
-    "HOME",
-    "USER",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "OTLP_ENDPOINT",
-    "TRACE_ONE_IN",
-)
+INHERITED = (*("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH"), "OTLP_ENDPOINT")
 
 
 @dataclass(frozen=True)
@@ -93,6 +82,7 @@ class Plan:
 
     @property
     def ports(self) -> dict[str, int]:
+        """Every setting of a port -> its port."""
         return {setting: port for part in self.parts for setting, port in part.ports.items()}
 
 

@@ -48,6 +48,7 @@ SETTINGS = {
 
 
 def url(port: int, password: str) -> str:
+    """The address of the server on `port`, with the password in it."""
     return f"postgresql://{USER}:{password}@127.0.0.1:{port}/{DATABASE}"
 
 
@@ -222,6 +223,7 @@ def _runs(command: list[str]) -> bool:
 
 
 def main() -> None:
+    """Become the server, as the command line says."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with SIGINT ignored
     folder, port = sys.argv[1:]
     try:

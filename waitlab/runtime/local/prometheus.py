@@ -133,6 +133,7 @@ def _run(command: list[str], folder: Path | None = None) -> subprocess.Completed
 
 
 def main() -> None:
+    """Check the configuration, with a Prometheus fetched when there is none."""
     try:
         binary = ensure(os.environ, lambda line: print(line, file=sys.stderr))
         check(binary)

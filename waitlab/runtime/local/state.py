@@ -32,10 +32,12 @@ class Home:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Home":
+        """LAB_HOME, or .lab in the project."""
         return cls(Path(environment.get("LAB_HOME") or PROJECT / ".lab").absolute())
 
     @property
     def targets(self) -> Path:
+        """The folder of all target files."""
         return self.folder / "targets"
 
     @property
@@ -47,6 +49,7 @@ class Home:
         return self.folder / "run/lab.lock"
 
     def run(self, part: str) -> Path:
+        """The folder of what a part leaves while it runs."""
         return self.folder / "run" / part
 
     def log(self, part: str) -> Path:
@@ -76,6 +79,7 @@ class LabState:
 
 
 def write(home: Home, state: LabState) -> None:
+    """Tell everyone what the lab is now."""
     replace(home.state_file, json.dumps(asdict(state), indent=1))
 
 

@@ -191,6 +191,7 @@ def _ending(child: subprocess.Popen[bytes]) -> str:
 
 
 def main() -> None:
+    """Be the supervisor of the parts that the command line names, of all when it names none."""
     environment = dict(os.environ)
     home = Home.of(environment)
     try:
