@@ -113,21 +113,13 @@ UNMEASURED = frozenset({"/healthz", "/readyz", "/about", "/metrics"})
 # (stack, style, workload) -> why there is no such endpoint; * stands for any. The first line that fits is the answer.
 NOT_OFFERED: dict[tuple[str, str, str], str] = {
     ("flask", "sample", "*"): "The samples are FastAPI listings; ask the FastAPI service for them.",
-    (
-        "flask",
-        "async",
-        "*",
-    ): "Flask has no event loop: a request keeps its worker's thread. Only style sync is offered.",
+    ("flask", "async", "*"): "Flask has no event loop: a request keeps its thread. Only style sync is offered.",
     ("flask", "blocked", "*"): "Flask has no event loop that a handler could block. Only style sync is offered.",
     ("flask", "offload", "*"): "Flask has no event loop to hand work away from. Only style sync is offered.",
     ("flask", "*", "depends"): "Flask has no dependency injection; depends is about FastAPI's.",
     ("flask", "*", "gather"): "gather waits for two things on one event loop, and Flask has none.",
     ("fastapi", "sync", "gather"): "gather waits for two things on one event loop; a def handler runs in a thread.",
-    (
-        "fastapi",
-        "blocked",
-        "depends",
-    ): "FastAPI sends every def dependency to a thread; see async/depends, sync/depends.",
+    ("fastapi", "blocked", "depends"): "FastAPI sends def dependencies to a thread; see async/depends, sync/depends.",
     ("fastapi", "offload", "depends"): "FastAPI decides where a dependency runs; see async/depends and sync/depends.",
 }
 
