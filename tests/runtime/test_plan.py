@@ -62,6 +62,7 @@ def test_frameworks_own_variables_are_let_be() -> None:
         ({"FLASK_SERVER": "uvicorn"}, "FLASK_SERVER='uvicorn'", "gunicorn"),
         ({"FASTAPI_WORKER_CLASS": "sync"}, "FASTAPI_WORKER_CLASS='sync'", "asgi"),
         ({"FLASK_WORKER_CLASS": "sync", "FLASK_THREADS": "2"}, "FLASK_THREADS=2", ""),
+        ({"FLASK_WORKERS": "10"}, "10 workers x 10 pooled connections = 100, but PostgreSQL gives 97", "POOL_SIZE"),
         ({"FLASK_WORKERS": "6", "FLASK_POOL_SIZE": "20"}, "6 workers x 20 pooled connections = 120", "POOL_SIZE"),
     ],
 )

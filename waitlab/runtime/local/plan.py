@@ -216,10 +216,11 @@ class _Draft:
 def pool_excess(workers: int, pool_size: int) -> str | None:
     """Why so many workers with such pools are too many for PostgreSQL; None when they fit."""
     total = workers * pool_size
-    if total <= postgres.MAX_CONNECTIONS:
+    limit = postgres.MAX_CONNECTIONS - postgres.RESERVED_CONNECTIONS
+    if total <= limit:
         return None
     asked = f"{workers} workers x {pool_size} pooled connections = {total}"
-    return f"{asked}, but PostgreSQL allows {postgres.MAX_CONNECTIONS}"
+    return f"{asked}, but PostgreSQL gives {limit}"
 
 
 def _with_server(name: str, knobs: dict[str, str]) -> dict[str, str]:

