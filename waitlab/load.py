@@ -108,22 +108,22 @@ class Outcome:
         return self.service.cpu_seconds * 1000 / self.service.total if self.service.total else None
 
 
-def run(addresses: Mapping[str, str], run_dirs: Mapping[str, Path], as_json: bool, seconds: int = SECONDS) -> bool:
+def run(addresses: Mapping[str, str], run_dirs: Mapping[str, Path], as_json: bool) -> bool:
     """Drive all loads one after the other and print both tables; true when no request failed."""
     console = Console(highlight=False, file=sys.stderr if as_json else sys.stdout)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     outcomes = []
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(LOADS) * seconds)
+        task = progress.add_task("", total=len(LOADS) * SECONDS)
         for number, load in enumerate(LOADS):
-            progress.update(task, description=f"{load.name}, {load.users} users, {seconds} s")
+            progress.update(task, description=f"{load.name}, {load.users} users, {SECONDS} s")
             outcomes.append(
                 measure(
                     load,
                     addresses,
                     run_dirs[load.service],
-                    seconds,
-                    tick=partial(_advance, progress, task, number * seconds),
+                    SECONDS,
+                    tick=partial(_advance, progress, task, number * SECONDS),
                 )
             )
     if as_json:

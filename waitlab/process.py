@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
+_REAP_SECONDS = 2.0
 _DEAD_STATES = ("Z", "X")  # a zombie still answers os.kill(pid, 0)
 
 
@@ -84,9 +85,9 @@ def adopt_orphans() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
 
 
-def kill_children(limit_seconds: float = 2.0) -> None:
-    """SIGKILL and reap every child, adopted ones included, until none is left or the limit is over."""
-    deadline = time.monotonic() + limit_seconds
+def kill_children() -> None:
+    """SIGKILL and reap every child, adopted ones included, until none is left; for two seconds at most."""
+    deadline = time.monotonic() + _REAP_SECONDS
     while (pids := children(os.getpid())) and time.monotonic() < deadline:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):

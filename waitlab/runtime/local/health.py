@@ -12,10 +12,11 @@ from waitlab.runtime.local import postgres
 from waitlab.runtime.local.plan import SERVICES
 from waitlab.runtime.local.state import Home
 
+PATIENCE_SECONDS = 0.5  # the supervisor asks again soon
 PATHS = {"locust": "/", "prometheus": "/-/ready"}
 
 
-def ailment(home: Home, name: str, url: str, nonce: str, patience: float = 0.5) -> str:
+def ailment(home: Home, name: str, url: str, nonce: str, patience: float = PATIENCE_SECONDS) -> str:
     """Why the part is not healthy, in words; empty when it is. A request takes `patience` seconds at most."""
     if name == "postgres":
         is_ours = postgres.accepts((home.run("postgres") / "url").read_text())
@@ -25,11 +26,11 @@ def ailment(home: Home, name: str, url: str, nonce: str, patience: float = 0.5) 
     return _answers(url + PATHS.get(name, "/healthz"), patience)
 
 
-def unscraped(home: Home, prometheus_url: str, patience: float = 0.5) -> str:
+def unscraped(home: Home, prometheus_url: str) -> str:
     """Which announced targets Prometheus has not yet scraped with success; empty when it has them all."""
     try:
         groups = [group for file in home.targets.glob("*.json") for group in json.loads(file.read_text())]
-        _, body = get(f"{prometheus_url}/api/v1/targets?state=active", patience)
+        _, body = get(f"{prometheus_url}/api/v1/targets?state=active", PATIENCE_SECONDS)
         active = json.loads(body)["data"]["activeTargets"]
     except (OSError, ValueError) as error:  # a target file may go while we look
         return f"does not list its targets ({error})"
