@@ -252,8 +252,8 @@ def _notes(outcomes: list[Outcome]) -> str:
     notes = [
         "Closed loop: each user sends its next request when the last is answered, so the percentiles are those of "
         "users who wait for each other.",
-        "Worker shares and CPU are the services' own, from ledger and /proc. At few requests a second most of the CPU is "
-        "what a worker costs anyway: its probes, and Prometheus asking it every two seconds.",
+        "Worker shares and CPU are the services' own, from ledger and /proc. At few requests a second most of the CPU "
+        "is what a worker costs anyway: its probes, and Prometheus asking it every two seconds.",
     ]
     if any(outcome.client.requests < 100 * ANSWERS_BEYOND for outcome in outcomes):
         notes.append(f"~ marks a percentile with fewer than {ANSWERS_BEYOND} answers beyond it: a hint, no more.")
