@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import locust.web
 from flask import Response, jsonify, request
 from locust.env import Environment
-from locust.runners import STATE_RUNNING
+from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_STOPPING
 
 from locustfiles.arguments import Argument
 from locustfiles.order import check, check_user_settings, check_users
@@ -56,6 +56,7 @@ class Door:
         web_ui.app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
         web_ui.app.before_request(self.answer)
         web_ui.app.after_request(unframed)
+        web_ui.app.after_request(running_until_stopped)
         fill_page = web_ui.update_template_args
 
         def fill_lab_page() -> None:
@@ -132,6 +133,15 @@ def refusal(status: int, message: str) -> Response:
 def unframed(response: Response) -> Response:
     """No other page may show this one inside itself and lend it its visitors' clicks."""
     response.headers["X-Frame-Options"] = "DENY"
+    return response
+
+
+def running_until_stopped(response: Response) -> Response:
+    """Locust's page asks on only while a load runs: told that one is being stopped, it never learns that it was."""
+    if request.endpoint == "locust.request_stats":
+        stats = json.loads(response.get_data())
+        if stats.get("state") in (STATE_CLEANUP, STATE_STOPPING):
+            response.set_data(json.dumps(stats | {"state": STATE_RUNNING}))
     return response
 
 

@@ -1,6 +1,8 @@
 """The web UI's door: what the page itself does works, and nothing a foreign page can make a browser send does."""
 
 import json
+import threading
+import time
 import urllib.parse
 from typing import Any
 
@@ -134,3 +136,19 @@ def the_pages_own_flow_works(run: Run, service: Service) -> None:
     linked = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Referer": f"{EVIL}/"}
     for headers in ({"Host": "lab.example:80"}, {"Host": f"[::1]:{run.port}"}, linked):
         assert run.ask("GET", "/", headers=headers)[0] == 200
+
+
+def test_the_page_learns_of_a_stop_that_waits_for_last_answers(locust: Starter, service: Service) -> None:
+    """The page asks for as long as it is told that the load runs; a word it does not know would be its last."""
+    run = locust.with_ui()
+    assert run.swarm(parameters="ms=5000")["success"]
+    wait_for(lambda: service.seen, "the first request")
+    stop = threading.Thread(target=run.ask, args=("POST", "/stop"))
+    stop.start()
+    told = []
+    while stop.is_alive():
+        told.append(run.stats()["state"])
+        time.sleep(0.2)
+    assert len(told) > 5
+    assert set(told) <= {"spawning", "running", "stopped"}
+    wait_for(lambda: run.stats()["state"] == "stopped", "the stop")
