@@ -1,5 +1,6 @@
 """What is stated twice must say the same: the docs, the contract, the runtime's tables, the metrics, the targets."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -67,6 +68,20 @@ def test_every_target_command_and_metric_that_a_page_names_exists(page: str) -> 
     assert {after for first, after, *_ in filter(lambda w: len(w) > 1, words) if first == "make"} <= TARGETS
     assert {after for first, after, *_ in filter(lambda w: len(w) > 1, words) if first == "lab"} <= COMMANDS
     assert set(re.findall(r"`((?:lab|http_server)_[a-z_]+)`", text)) <= METRICS
+
+
+def texts(source: str) -> list[str]:
+    """Every string of a program but its docstrings."""
+    tree = ast.parse(source)
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings]
+    return [constant.value for constant in constants if isinstance(constant.value, str)]
+
+
+def test_every_target_that_a_message_names_exists() -> None:
+    sources = [file.read_text() for part in ("waitlab", "services") for file in PROJECT.glob(f"{part}/**/*.py")]
+    named = {target for source in sources for text in texts(source) for target in re.findall(r"\bmake ([a-z-]+)", text)}
+    assert {"lab-up", "load"} <= named <= TARGETS
 
 
 def described(parameter: contract.Parameter) -> str:
