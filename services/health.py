@@ -9,12 +9,11 @@ from urllib.parse import urlsplit
 from services import settings
 from services.problem import Problem
 from waitlab import telemetry
+from waitlab.telemetry import names
 
 CHECK_SECONDS = 0.9  # for each of the two dependencies, so that readiness is known within two seconds
 # Threads of its own, made at first use: a worker whose other threads are all busy is busy, not unready.
 readiness = ThreadPoolExecutor(2, thread_name_prefix="readiness")
-TEXT = "text/plain; version=0.0.4; charset=utf-8"
-OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 def alive() -> dict[str, object]:
@@ -30,7 +29,7 @@ def about() -> dict[str, object]:
 def metrics(accept: str) -> tuple[bytes, str]:
     """The metrics of the worker that took this request, and their content type."""
     openmetrics = "application/openmetrics-text" in accept
-    return telemetry.page(openmetrics), OPENMETRICS if openmetrics else TEXT
+    return telemetry.page(openmetrics), names.OPENMETRICS_PAGE if openmetrics else names.PLAIN_PAGE
 
 
 def ready() -> dict[str, object]:

@@ -103,7 +103,7 @@ def serve(port: int, database: Database | None) -> TCPServer:
                 return
             body = b"ok\n" if self.path == "/healthz" else page(_samples(database))
             self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            self.send_header("Content-Type", names.PLAIN_PAGE)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

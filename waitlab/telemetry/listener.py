@@ -10,10 +10,10 @@ import contextlib
 import sys
 from collections.abc import Callable
 
+from waitlab.telemetry import names
+
 _READ_SECONDS = 1.0  # one thread serves all scrapes: a silent caller may hold it this long
 _MOST_HEAD_BYTES = 16_384
-_PLAIN = b"text/plain; version=0.0.4; charset=utf-8"
-_OPENMETRICS = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 class Listener:
@@ -61,13 +61,13 @@ class Listener:
         if b"\r\n\r\n" not in head:
             return
         openmetrics = b"application/openmetrics-text" in head
-        status, kind = b"200 OK", _OPENMETRICS if openmetrics else _PLAIN
+        status, kind = b"200 OK", names.OPENMETRICS_PAGE if openmetrics else names.PLAIN_PAGE
         try:
             body = self._render(openmetrics)
         except Exception as error:  # the thread must live on; Prometheus shows the target as down, with this reason
-            status, kind, body = b"500 Internal Server Error", b"text/plain", repr(error).encode()
+            status, kind, body = b"500 Internal Server Error", "text/plain", repr(error).encode()
         lines = b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-        connection.sendall(lines % (status, kind, len(body)) + body)
+        connection.sendall(lines % (status, kind.encode(), len(body)) + body)
 
 
 def _start_thread(target: Callable[[], None]) -> None:

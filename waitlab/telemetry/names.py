@@ -1,4 +1,4 @@
-"""The names of every metric of the lab and the bounds of their buckets; imports nothing."""
+"""The names of every metric of the lab, the bounds of their buckets, and the forms of a page; imports nothing."""
 
 # Every metric carries these two. `worker` is the slot 1..W of a worker, "" for a figure of the whole service.
 SERVICE = "service"
@@ -67,3 +67,7 @@ REQUEST_BUCKETS = (
     *(0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 5.0, 7.5, 10.0, 20.0),
 )
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+# The content types of a page of metrics: Prometheus' own form, and the one that alone has exemplars.
+PLAIN_PAGE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_PAGE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
