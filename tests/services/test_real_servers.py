@@ -113,5 +113,6 @@ def check_that_burning_processes_die_with(pid: int, client: httpx.Client) -> Non
     assert client.get("/offload/burn").json()["rounds"] == 10
     burning = process.children(pid)
     assert burning
+    assert "/dev/shm/" not in Path(f"/proc/{pid}/maps").read_text()  # a name there would outlive a kill
     os.kill(pid, 9)
     wait_for(lambda: not any(process.is_alive(child) for child in burning), "the end of what burns")
