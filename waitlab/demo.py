@@ -26,6 +26,7 @@ from rich.text import Text
 
 from waitlab.errors import LabError
 from waitlab.runtime.local import service
+from waitlab.serve import settings
 
 WAIT_MS = 2000
 REQUESTS = 2
@@ -135,8 +136,9 @@ def _axis() -> Text:
 @contextmanager
 def fastapi_alone() -> Iterator[int]:
     """One FastAPI worker on a free port, and nothing else; yields the port. Raises LabError when it does not start."""
-    settings = {
+    environment = {
         **os.environ,
+        **dict.fromkeys((row.name for row in settings.TABLE), ""),  # a shell may well export HOST or DATABASE_URL
         "SERVICE": "fastapi",
         "APP": "services.fastapi_app:app",
         "SERVER": "uvicorn",
@@ -145,7 +147,7 @@ def fastapi_alone() -> Iterator[int]:
     }
     with tempfile.TemporaryDirectory(prefix="lab-demo-") as name:
         folder = Path(name)
-        with service.running(settings, folder / "run", folder / "log") as url:
+        with service.running(environment, folder / "run", folder / "log") as url:
             yield urlsplit(url).port or 80
 
 

@@ -1,6 +1,7 @@
 """The demonstration ends as the essays say: blocked 2 s and 4 s, awaited 2 s and 2 s, in threads 2 s and 2 s."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -47,7 +48,12 @@ def test_a_bar_grows_while_its_request_is_under_way() -> None:
 
 
 def test_real_requests_finish_as_they_should() -> None:
-    done = subprocess.run([LAB, "demo", "--json"], capture_output=True, text=True, timeout=60, check=True)
+    """Also where the shell has settings of its own that the service would read."""
+    exported = {"HOST": "192.0.2.1", "DATABASE_URL": "postgresql://lab@192.0.2.1/lab", "WORKER_CLASS": "sync"}
+    environment = {**os.environ, **exported}
+    done = subprocess.run(
+        [LAB, "demo", "--json"], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
     arms = json.loads(done.stdout.splitlines()[-1])
     blocked, awaited, threads = (sorted(arms[style]["seconds"]) for style in ("blocked", "async", "sync"))
     assert blocked == [pytest.approx(2, abs=0.5), pytest.approx(4, abs=0.8)]
