@@ -6,6 +6,7 @@ Only the standard library's smallest modules: the supervisor lives as long as th
 import json
 import socket
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from waitlab.runtime.local import postgres
@@ -40,7 +41,7 @@ def unscraped(home: Home, prometheus_url: str) -> str:
     return f"{len(announced) - len(missing)} of {len(announced)} targets are up" if missing else ""
 
 
-def served(home: Home, service: str) -> dict[str, object] | None:
+def served(home: Home, service: str) -> dict[str, Any] | None:
     """What the parent of a service wrote about it (every knob, pid and url); None while it does not serve."""
     try:
         return dict(json.loads((home.run(service) / "serve.json").read_text()))

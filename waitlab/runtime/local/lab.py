@@ -138,7 +138,7 @@ def scale(home: Home, service: str, workers: int) -> int:
     facts = health.served(home, service)
     if facts is None:
         raise LabError(f"{service} does not serve", f"see why: lab logs {service}")
-    excess = plan.pool_excess(workers, int(str(facts["pool_size"]))) if "postgres" in lab.parts else None
+    excess = plan.pool_excess(workers, facts["pool_size"]) if "postgres" in lab.parts else None
     if excess:
         raise LabError(f"{service}: {excess}", f"start the lab with a smaller {service.upper()}_POOL_SIZE", 2)
     before = live_workers(home, service)
@@ -157,7 +157,7 @@ def asked_workers(home: Home, service: str) -> int | None:
     with suppress(FileNotFoundError, ValueError):
         return int((home.run(service) / "workers").read_text())
     facts = health.served(home, service)
-    return int(str(facts["workers"])) if facts else None
+    return int(facts["workers"]) if facts else None
 
 
 def live_workers(home: Home, service: str) -> int:
