@@ -68,11 +68,11 @@ lock: $(READY) ## resolve all dependencies anew, in one resolution, with hashes 
 	@cd requirements && echo uv | ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make lock" - -o installer.lock
 
-clean: ## remove everything that was installed or downloaded, and all results of runs (not results/)
+clean: ## remove everything that was installed or downloaded, and what runs left in .lab; results/ stays
 	@if [ -x $(BIN)/lab ]; then $(BIN)/lab down; fi
 	@rm -rf $(VENV) .lab *.egg-info
 
-# One resolution with hashes, installed by uv (seconds), by pip where uv cannot be had (a minute).
+# One resolution with hashes, installed by uv (seconds), by pip where uv cannot be had (a few minutes).
 $(READY): requirements/requirements.lock requirements/installer.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Waitlab needs Python 3.11 or newer as $(PYTHON). On Debian 12: apt-get install python3" >&2; exit 1; }
