@@ -64,9 +64,9 @@ bench: $(READY) ## the project's own figures: start-up, memory, cost of metrics,
 
 lock: $(READY) ## resolve all dependencies anew, in one resolution, with hashes and no registry address
 	@cd requirements && ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --custom-compile-command "make lock" requirements.in -o requirements.lock
+	  --custom-compile-command "make lock" requirements.in -o requirements.lock
 	@cd requirements && echo uv | ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --custom-compile-command "make lock" - -o installer.lock
+	  --custom-compile-command "make lock" - -o installer.lock
 
 clean: ## remove everything that was installed or downloaded, and what runs left in .lab; results/ stays
 	@if [ -x $(BIN)/lab ]; then $(BIN)/lab down; fi

@@ -4,6 +4,7 @@
 # mypy: disable-error-code="no-untyped-call"
 
 import math
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 from locust import LoadTestShape
@@ -17,9 +18,9 @@ class Shape(LoadTestShape):
 
     abstract: ClassVar[bool] = True
 
+    @abstractmethod
     def users(self, passed: float, options: Any) -> int:
         """How many, when the share `passed`, from 0 to 1, of the length is over."""
-        raise NotImplementedError
 
     def tick(self) -> tuple[int, float] | None:
         """Users, and how many a second may come or go; None ends the load."""
