@@ -16,11 +16,10 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, make_wsgi_app
 
-from waitlab.process import is_alive
 from waitlab.telemetry import names, targets
 
 BEAT_SECONDS = 1.0
-STALE_SECONDS = 10.0
+STALE_SECONDS = 5.0
 
 
 class Exporter:
@@ -76,12 +75,14 @@ class Exporter:
         self.response.labels(name).observe(response_time / 1000 + context.get("late_seconds", 0.0))
 
     def beat(self) -> None:
-        """Once a second: the CPU share, and the target file anew."""
+        """Once a second: the CPU share, and the target file anew, while those of the dead go."""
         while True:
             began, spent = time.perf_counter(), time.process_time()
             gevent.sleep(BEAT_SECONDS)
             self.cpu.set((time.process_time() - spent) / (time.perf_counter() - began))
-            self.write_target()
+            with suppress(OSError):  # a full disk may have room again in a second
+                self.write_target()
+            sweep(self.file.parent)
 
     def write_target(self) -> None:
         """Announce the listener, or show that it still lives: the file's age says so."""
@@ -100,7 +101,6 @@ def process_name(environment: Environment) -> str:
 def sweep(folder: Path) -> None:
     """Remove what killed Locust processes left behind: files that nobody has written anew for some seconds."""
     for file in folder.glob("locust-*"):
-        with suppress(FileNotFoundError, ValueError):  # another process sweeps too; no file of ours
-            pid = int(file.stem.removeprefix("locust-"))
-            if time.time() - file.stat().st_mtime > STALE_SECONDS or not is_alive(pid):
+        with suppress(FileNotFoundError):  # another process sweeps too
+            if time.time() - file.stat().st_mtime > STALE_SECONDS:
                 file.unlink()

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import urllib.request
 from pathlib import Path
 
@@ -68,5 +69,8 @@ def test_counts_are_exactly_the_requests_made_and_files_go_with_sigterm(
     if forked:  # a second start: the Locust workers are ready again at once, and long answers hold nothing up
         wait_for(lambda: run.swarm(parameters="ms=9000")["success"], "the second start")
         wait_for(lambda: scrape(folder)["lab_load_users{}"] == 2, "its users")
+        (victim,) = (file for file in folder.iterdir() if "worker-1" in file.read_text())
+        os.kill(int(victim.stem.removeprefix("locust-")), signal.SIGKILL)
+        wait_for(lambda: not victim.exists(), "the file of a dead Locust worker going")
     assert run.stop() < 2 * LONGEST_GOODBYE_SECONDS
     wait_for(lambda: not list(folder.iterdir()), "the folder to be empty")
