@@ -43,20 +43,19 @@ class LabUser(FastHttpUser):
 
     @task
     def send(self) -> None:
-        """One request, with the moment it was due and, for one in N, a trace."""
+        """One request, with the moment it was due and its trace, sampled for one in N."""
         options: Any = self.environment.parsed_options
         request = resolve(options.service, options.style, options.workload, options.parameters, self.own_workload)
         late = time.perf_counter() - self._due
-        headers = {"X-Request-Start": f"t={time.time() - late:.6f}"}
-        if options.trace_one_in and next(_sent) % options.trace_one_in == 0:
-            headers["traceparent"] = sampled_traceparent()  # no header at all says "not sampled", at no cost
+        is_sampled = bool(options.trace_one_in) and next(_sent) % options.trace_one_in == 0
+        headers = {"X-Request-Start": f"t={time.time() - late:.6f}", "traceparent": traceparent(is_sampled)}
         url = self.addresses[request.service] + request.target
         self.client.get(url, name=request.name, headers=headers, context={"late_seconds": late})
 
 
-def sampled_traceparent() -> str:
+def traceparent(is_sampled: bool) -> str:
     """From the system's random source: forked Locust workers share the state of `random` and would repeat ids."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-{is_sampled:02x}"
 
 
 class IoBound(LabUser):
