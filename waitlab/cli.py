@@ -301,6 +301,11 @@ def main() -> None:
         if error.remedy:
             print(f"  -> {error.remedy}", file=sys.stderr)
         sys.exit(error.code)
+    except OSError as error:
+        if error.filename is None:  # no file the user named, or that the lab keeps: that is not expected
+            raise
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(122)
 
 
 if __name__ == "__main__":
