@@ -162,7 +162,9 @@ def drive(load: Load, addresses: Mapping[str, str], seconds: int, tick: Tick) ->
     with tempfile.TemporaryDirectory(prefix="lab-load-") as folder:
         out, log = Path(folder) / "locust", Path(folder) / "log"
         command = locust_command(load, seconds, out)
-        environment = {**os.environ, "LAB_SERVICES": json.dumps(dict(addresses))}
+        # what a shell exports for Locust's page, a think time or a shape, would make this another load
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+        environment = {**inherited, "LAB_SERVICES": json.dumps(dict(addresses))}
         began = time.monotonic()
         locust = process.start(command, environment=environment, log=log)
         try:

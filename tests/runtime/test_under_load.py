@@ -29,7 +29,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def outcomes(loaded: Lab) -> dict[tuple[str, str], dict[str, Any]]:
     """What `lab load --json` says, by service and workload."""
-    done = loaded("load", "--json")
+    done = loaded("load", "--json", LOCUST_SHAPE="Ramp")  # exported for Locust's page: not for this load
     assert done.returncode == 0, done.stderr
     return {(one["service"], one["workload"]): one for one in json.loads(done.stdout)}
 
