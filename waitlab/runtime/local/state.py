@@ -86,8 +86,12 @@ def write(home: Home, state: LabState) -> None:
 def replace(file: Path, content: str, mode: int = 0o600) -> None:
     """Write a file so that a reader sees the old content or the new, whole. Others may read it as `mode` says."""
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as stream:
-        stream.write(content)
+    try:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as stream:
+            stream.write(content)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise LabError(f"{file} cannot be written: {error.strerror}", "", 122) from error
     unfinished.rename(file)
 
 
