@@ -32,7 +32,7 @@ METRICS_US = 40.0
 TRACES_US = 60.0
 
 STARTED = "t=1790000000.000001"
-SAMPLED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0"  # and 1 for sampled, 0 for not
 
 Send = Callable[[bool], None]  # one request, sampled or not
 BARE, METRICS, UNSAMPLED, TRACED, OTHER = "bare", "metrics", "unsampled", "traced", "exporter"
@@ -82,11 +82,10 @@ def flask_sender(app: Any) -> Send:
             "SERVER_PORT": "8001",
             "SERVER_PROTOCOL": "HTTP/1.1",
             "HTTP_X_REQUEST_START": STARTED,
+            "HTTP_TRACEPARENT": f"{TRACEPARENT}{int(sampled)}",
             "wsgi.url_scheme": "http",
             "wsgi.errors": sys.stderr,
         }
-        if sampled:
-            environ["HTTP_TRACEPARENT"] = SAMPLED
         body = app(environ, lambda status, headers, error=None: None)
         list(body)
         if hasattr(body, "close"):
@@ -105,7 +104,7 @@ def fastapi_sender(app: Any) -> Send:
         pass
 
     def send(sampled: bool) -> None:
-        headers = [(b"x-request-start", STARTED.encode())]
+        traceparent = f"{TRACEPARENT}{int(sampled)}".encode()
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -116,7 +115,7 @@ def fastapi_sender(app: Any) -> Send:
             "raw_path": b"/async/ping",
             "root_path": "",
             "query_string": b"",
-            "headers": [*headers, (b"traceparent", SAMPLED.encode())] if sampled else headers,
+            "headers": [(b"x-request-start", STARTED.encode()), (b"traceparent", traceparent)],
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 8002),
         }
