@@ -160,7 +160,8 @@ def load(as_json: AsJson = False) -> None:
 
     home = _home()
     addresses = {name: part.url for name, part in lab.require_up(home).parts.items() if name in SERVICES}
-    succeeded = lab_load.run(addresses, {name: home.run(name) for name in addresses}, as_json)
+    run_dirs = {name: home.run(name) for name in addresses}
+    succeeded = lab_load.run(addresses, run_dirs, home.targets, as_json)
     raise typer.Exit(0 if succeeded else 1)
 
 

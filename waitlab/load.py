@@ -108,10 +108,16 @@ class Outcome:
         return self.service.cpu_seconds * 1000 / self.service.total if self.service.total else None
 
 
-def run(addresses: Mapping[str, str], run_dirs: Mapping[str, Path], as_json: bool) -> bool:
-    """Drive all loads one after the other and print both tables; true when no request failed."""
+def run(addresses: Mapping[str, str], run_dirs: Mapping[str, Path], targets: Path, as_json: bool) -> bool:
+    """Drive all loads one after the other and print both tables; true when no request failed.
+
+    `targets` is where Locust announces its own metrics to the lab's Prometheus.
+    """
     console = Console(highlight=False, file=sys.stderr if as_json else sys.stdout)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    # what a shell exports for Locust's page, a think time or a shape, would make this another load
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    lab = {"LAB_SERVICES": json.dumps(dict(addresses)), "LAB_TARGETS_DIR": str(targets)}
     outcomes = []
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(LOADS) * SECONDS)
@@ -120,7 +126,7 @@ def run(addresses: Mapping[str, str], run_dirs: Mapping[str, Path], as_json: boo
             outcomes.append(
                 measure(
                     load,
-                    addresses,
+                    {**inherited, **lab},
                     run_dirs[load.service],
                     SECONDS,
                     tick=partial(_advance, progress, task, number * SECONDS),
@@ -138,10 +144,10 @@ def _advance(progress: Progress, task: TaskID, base: float, elapsed: float) -> N
     progress.update(task, completed=base + elapsed)
 
 
-def measure(load: Load, addresses: Mapping[str, str], run_dir: Path, seconds: int, tick: Tick) -> Outcome:
+def measure(load: Load, environment: Mapping[str, str], run_dir: Path, seconds: int, tick: Tick) -> Outcome:
     """Send one load and read both witnesses around it."""
     before, cpu_before = _completed(run_dir), _cpu_seconds(run_dir)
-    client = drive(load, addresses, seconds, tick)
+    client = drive(load, environment, seconds, tick)
     after, cpu_after = _completed(run_dir), _cpu_seconds(run_dir)
     completed = {worker: count - before.get(worker, 0) for worker, count in after.items()}
     cpu = sum(spent - cpu_before.get(pid, 0.0) for pid, spent in cpu_after.items())
@@ -157,14 +163,11 @@ def _cpu_seconds(run_dir: Path) -> dict[int, float]:
     return {pid: facts.cpu_seconds for pid in live if (facts := costs.facts(pid))}
 
 
-def drive(load: Load, addresses: Mapping[str, str], seconds: int, tick: Tick) -> ClientView:
+def drive(load: Load, environment: Mapping[str, str], seconds: int, tick: Tick) -> ClientView:
     """Run Locust headless for `seconds`, let every user finish its last request, and read what it saw."""
     with tempfile.TemporaryDirectory(prefix="lab-load-") as folder:
         out, log = Path(folder) / "locust", Path(folder) / "log"
         command = locust_command(load, seconds, out)
-        # what a shell exports for Locust's page, a think time or a shape, would make this another load
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-        environment = {**inherited, "LAB_SERVICES": json.dumps(dict(addresses))}
         began = time.monotonic()
         locust = process.start(command, environment=environment, log=log)
         try:

@@ -116,7 +116,6 @@ def test_unsampled_and_broken_trace_headers_record_nothing(served: Served) -> No
 
 
 def test_hostile_requests_make_no_series_and_fail_nothing(served: Served) -> None:
-    served.get("/unknown")
     before = {(s.name, tuple(s.labels.items())) for s in served.scrape()}
     for number in range(20):
         headers = {
@@ -124,9 +123,7 @@ def test_hostile_requests_make_no_series_and_fail_nothing(served: Served) -> Non
         }
         assert served.get(f"/{number}/%0a%22%7b%7d/{number}", headers)[0] == 404
     after = {(s.name, tuple(s.labels.items())) for s in served.scrape()}
-    new = {dict(labels)["status"] for _, labels in after - before if "status" in dict(labels)}
-    assert all(dict(labels)["style"] == "other" for _, labels in after - before)
-    assert new <= {"404"}  # a worker's first unknown path makes the one child that all others feed
+    assert after <= before
 
 
 def test_long_query_reaches_the_application(served: Served) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,20 @@ def test_death_of_the_server_ends_everything(tmp_path: Path, kind: dict[str, str
 
 def descendants(pid: int) -> list[int]:
     return [found for child in process.children(pid) for found in (child, *descendants(child))]
+
+
+def test_worker_that_leaves_slowly_delays_no_successor(tmp_path: Path) -> None:
+    with service(tmp_path, APP=ASGI, SERVER="uvicorn", WORKERS=2) as served, ThreadPoolExecutor() as callers:
+        for held in (1, 2):  # a loop that is held accepts nothing more, so each worker gets one
+            callers.submit(served.get, "/test/sleep?ms=8000")
+            wait_for(lambda n=held: total(served.scrape(), names.ACTIVE_REQUESTS) == n, f"{held} held loops", 5)
+        staying, leaving = sorted(slot.pid for slot in served.live())
+        (served.run_dir / "workers").write_text("1")
+        wait_for(lambda: f"Terminated child process [{leaving}]" in served.log.read_text(), "one worker less", 5)
+        os.kill(staying, signal.SIGKILL)
+        wait_for(lambda: {slot.pid for slot in served.live()} - {staying, leaving}, "a successor", 15)
+        assert process.is_alive(leaving)
+        wait_for(lambda: len(served.live()) == 1, "the slow one's end", 20)
 
 
 @pytest.mark.parametrize(

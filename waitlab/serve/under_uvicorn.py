@@ -1,6 +1,7 @@
 """Serving under uvicorn: always below its supervisor, since a lone uvicorn freezes when told to add a worker."""
 
 import functools
+import multiprocessing
 import os
 import signal
 import socket
@@ -44,6 +45,13 @@ class Supervisor(multiprocess.Multiprocess):
         multiprocess.Process = Process  # type: ignore[misc]  # it offers no other way to name the class
         super().__init__(config, sockets)
         signal.signal(signal.SIGQUIT, self._hurry)  # at once: its own loop no longer looks once it waits for workers
+
+    def handle_ttou(self) -> None:
+        """One worker less, without waiting for it: its last requests must hold up neither the next nor a respawn."""
+        if self.processes_num > 1:
+            self.processes_num -= 1
+            self.processes.pop().terminate()
+            multiprocessing.active_children()  # reaps those that have left since
 
     def _hurry(self, number: int, frame: FrameType | None) -> None:
         for process in self.processes:

@@ -58,6 +58,9 @@ class Instruments:
         self._answered: dict[tuple[tuple[str, str], int], Answered] = {}
         self._queued: dict[tuple[str, str], Histogram] = {}
         self._pools: set[str] = set()
+        # There from the start, so that not even a worker's first unknown path makes a series.
+        self.answered(names.OTHER, 404)
+        self.queued(names.OTHER)
 
     def _histogram(self, name: str, documentation: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         every = (names.SERVICE, names.WORKER, *labels)
