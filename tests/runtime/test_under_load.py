@@ -64,6 +64,13 @@ def test_prometheus_and_the_ledgers_agree(loaded: Lab, outcomes: dict[tuple[str,
         assert eventually(lambda e=expression, n=completed: value(loaded, e) == n, SEEN_SECONDS), service
 
 
+def test_prometheus_heard_of_that_load(loaded: Lab, outcomes: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """Each Locust has left since; what was scraped of it in its eight seconds is a part of what it did."""
+    for service, work in outcomes:
+        expression = f'sum(max_over_time(lab_load_requests_total{{name=~"{service} /.+/{work}"}}[5m]))'
+        assert 0 < value(loaded, expression) <= outcomes[service, work]["requests"]
+
+
 def value(lab: Lab, expression: str) -> float:
     series = query(lab, expression)
     return float(series[0]["value"][1]) if series else 0.0
