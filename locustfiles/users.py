@@ -6,8 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from gevent.event import Event
 from locust import FastHttpUser, task
 from locust.env import Environment
+from locust.exception import StopUser
 
 from locustfiles.request import resolve
 
@@ -34,16 +36,29 @@ class LabUser(FastHttpUser):
         # Nothing but 2xx is a success. A redirect is a failure too, and so is never followed to another host.
         self.client.client.valid_response_codes = frozenset(range(200, 300))  # type: ignore[misc]
         self._due = time.perf_counter()
+        self._leaving = Event()
 
     def wait_time(self) -> float:
-        """Think time in seconds; the next request is due when it ends, however late Locust then comes to send it."""
-        think = float(self.environment.parsed_options.think_time_ms) / 1000
-        self._due = time.perf_counter() + think
-        return think
+        """Nothing: `send` itself rests."""
+        return 0.0
+
+    def stop(self, force: bool = False) -> bool:
+        """After the request under way, or at once out of the rest before the next.
+
+        Locust would kill a user that it believes to rest, also when its rest has just ended and its request is sent:
+        the service would count a request that no client does.
+        """
+        if force:
+            return bool(super().stop(force=True))
+        self._leaving.set()
+        return False
 
     @task
     def send(self) -> None:
-        """One request, with the moment it was due and its trace, sampled for one in N."""
+        """Rest until it is due, then one request, with the moment it was due and its trace, sampled for one in N."""
+        rest = self._due - time.perf_counter()
+        if self._leaving.is_set() or (rest > 0 and self._leaving.wait(rest)):
+            raise StopUser
         options: Any = self.environment.parsed_options
         request = resolve(options.service, options.style, options.workload, options.parameters, self.own_workload)
         late = time.perf_counter() - self._due
@@ -51,6 +66,7 @@ class LabUser(FastHttpUser):
         headers = {"X-Request-Start": f"t={time.time() - late:.6f}", "traceparent": traceparent(is_sampled)}
         url = self.addresses[request.service] + request.target
         self.client.get(url, name=request.name, headers=headers, context={"late_seconds": late})
+        self._due = time.perf_counter() + float(options.think_time_ms) / 1000
 
 
 def traceparent(is_sampled: bool) -> str:
