@@ -36,7 +36,8 @@ def test_end_of_the_parent_ends_the_child(tmp_path: Path) -> None:
     assert parent.stdout is not None
     with parent.stdout:
         child = int(parent.stdout.readline())
-    wait_for(lambda: process.is_alive(child), "the child's start", 5)
+    command = Path(f"/proc/{child}/cmdline")  # setpriv's own until the death signal is set and it becomes `sleep`
+    wait_for(lambda: command.read_bytes().startswith(b"sleep"), "the child's start", 10)
     parent.kill()
     parent.wait()
     wait_for(lambda: not process.is_alive(child), "the child's end", 5)
