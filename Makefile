@@ -63,10 +63,11 @@ bench: $(READY) ## the project's own figures: start-up, memory, cost of metrics,
 	@$(BIN)/python -m benchmarks
 
 lock: $(READY) ## resolve all dependencies anew, in one resolution, with hashes and no registry address
-	@cd requirements && ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	  --custom-compile-command "make lock" requirements.in -o requirements.lock
-	@cd requirements && echo uv | ../$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	  --custom-compile-command "make lock" - -o installer.lock
+	@cd requirements && compile="../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --custom-compile-command make\ lock" && \
+	  $$compile --upgrade requirements.in -o requirements.lock && \
+	  $$compile --upgrade installer.in -o installer.lock && \
+	  for part in services lab; do $$compile -c requirements.lock $$part.in -o $$part.lock || exit 1; done
 
 clean: ## remove everything that was installed or downloaded, and what runs left in .lab; results/ stays
 	@if [ -x $(BIN)/lab ]; then $(BIN)/lab down; fi

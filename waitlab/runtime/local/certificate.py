@@ -17,7 +17,7 @@ def ensure(folder: Path) -> None:
     import trustme  # noqa: PLC0415  cryptography costs 0.2 s, and is needed once a year
 
     authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1", "localhost", not_after=datetime.now(UTC) + LIFETIME)
+    issued = authority.issue_cert("127.0.0.1", "localhost", "upstream", not_after=datetime.now(UTC) + LIFETIME)
     state.replace(folder / AUTHORITY, authority.cert_pem.bytes().decode(), 0o644)
     state.replace(folder / SERVER, issued.private_key_and_cert_chain_pem.bytes().decode())
 
