@@ -5,10 +5,15 @@ Each finished measurement is recorded in results/benchmarks/ at once: an interru
 
 import sys
 
-from benchmarks import metrics_cost, predictions, startup
+from benchmarks import containers, metrics_cost, predictions, startup
 from benchmarks.record import console, forget
 
-BENCHMARKS = {"startup": startup.main, "metrics": metrics_cost.main, "predictions": predictions.main}
+BENCHMARKS = {
+    "startup": startup.main,
+    "metrics": metrics_cost.main,
+    "predictions": predictions.main,
+    "containers": containers.main,
+}
 
 
 def main(names: list[str]) -> int:
