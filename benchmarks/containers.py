@@ -1,4 +1,4 @@
-"""What containers cost: seconds until the lab is healthy, its weight when idle, its throughput beside the local runtime.
+"""What containers cost: seconds until the lab is healthy, its idle weight, its throughput beside the local runtime.
 
 Needs a Docker engine with the images present (`make lab-up` once); Grafana and Tempo are left out, so that the figures
 can be had where these two cannot.
