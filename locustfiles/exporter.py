@@ -6,7 +6,6 @@
 import atexit
 import os
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, make_wsgi_app
 
-from waitlab.telemetry import names, targets
+from waitlab.telemetry import names
+from waitlab.telemetry.targets import Site, TargetFile
 
-BEAT_SECONDS = 1.0
-STALE_SECONDS = 5.0
+CPU_SECONDS = 1.0
 
 
 class Exporter:
@@ -28,13 +27,12 @@ class Exporter:
     A greenlet serves it, not a thread: Locust has patched the locks that a real thread would need.
     """
 
-    def __init__(self, environment: Environment, folder: Path) -> None:
+    def __init__(self, environment: Environment, folder: Path, site: Site) -> None:
         assert environment.runner is not None
         self.environment = environment
         self.process = process_name(environment)
-        folder.mkdir(parents=True, exist_ok=True)
-        sweep(folder)
-        self.file = folder / f"locust-{os.getpid()}.json"
+        self.site = site
+        self.target = TargetFile(site.file(folder, "locust", str(os.getpid())))
         registry = CollectorRegistry()
         disable_created_metrics()
         if not isinstance(environment.runner, MasterRunner):  # a master repeats its Locust workers' sum
@@ -54,20 +52,20 @@ class Exporter:
             registry=registry,
         )
         self.cpu = Gauge(names.LOAD_CPU, "Share of one core this process used in the last second.", registry=registry)
-        self.server = WSGIServer(("127.0.0.1", 0), make_wsgi_app(registry), log=None)
+        self.server = WSGIServer((site.bind, 0), make_wsgi_app(registry), log=None)
 
     def start(self) -> None:
         """Listen, count, and be found by Prometheus until the process ends."""
         self.server.start()
         self.environment.events.request.add_listener(self.count)
-        self.write_target()
+        self.announce()
         self.beating = gevent.spawn(self.beat)
         atexit.register(self.stop)
 
     def stop(self) -> None:
         """Be found no more."""
         self.beating.kill()  # first: a master waits for Locust workers after this, and would write the file again
-        self.file.unlink(missing_ok=True)
+        self.target.remove()
 
     def count(self, name: str, response_time: float, exception: Any, context: dict[str, Any], **_: Any) -> None:
         """One answer; `response_time` is in ms, and begins when the request was sent, not when it was due."""
@@ -75,20 +73,18 @@ class Exporter:
         self.response.labels(name).observe(response_time / 1000 + context.get("late_seconds", 0.0))
 
     def beat(self) -> None:
-        """Once a second: the CPU share, and the target file anew, while those of the dead go."""
+        """Once a second: the CPU share, and that this process lives."""
         while True:
             began, spent = time.perf_counter(), time.process_time()
-            gevent.sleep(BEAT_SECONDS)
+            gevent.sleep(CPU_SECONDS)
             self.cpu.set((time.process_time() - spent) / (time.perf_counter() - began))
-            with suppress(OSError):  # a full disk may have room again in a second
-                self.write_target()
-            sweep(self.file.parent)
+            self.announce()
 
-    def write_target(self) -> None:
-        """Announce the listener, or show that it still lives: the file's age says so."""
+    def announce(self) -> None:
+        """Be found by Prometheus, or stay so."""
         port = self.server.server_port
         assert port is not None  # since it was started
-        targets.write(self.file, [targets.group(port, service="locust", process=self.process)])
+        self.target.update([self.site.group(port, service="locust", process=self.process)])
 
 
 def process_name(environment: Environment) -> str:
@@ -96,11 +92,3 @@ def process_name(environment: Environment) -> str:
     if isinstance(environment.runner, WorkerRunner):
         return f"worker-{environment.runner.worker_index}"
     return "master" if isinstance(environment.runner, MasterRunner) else "main"
-
-
-def sweep(folder: Path) -> None:
-    """Remove what killed Locust processes left behind: files that nobody has written anew for some seconds."""
-    for file in folder.glob("locust-*"):
-        with suppress(FileNotFoundError):  # another process sweeps too
-            if time.time() - file.stat().st_mtime > STALE_SECONDS:
-                file.unlink()

@@ -29,6 +29,7 @@ __all__ = ["CpuBound", "IoBound", "Mixed", "OneRequest", "Profile"]
 
 try:
     ADDRESSES = order.read_addresses(os.environ.get("LAB_SERVICES"))
+    SITE = order.read_site(os.environ.get("LAB_ANNOUNCE"))
 except Refused as refused:
     sys.stderr.write(f"locust: error: {refused}\n")
     sys.exit(2)
@@ -91,4 +92,4 @@ def prepare(environment: Environment, **_: Any) -> None:
         further = os.environ.get("LAB_UI_HOSTS", "").replace(",", " ").split()
         ui.Door(environment, ui.names_of(environment.web_ui.port, further), ARGUMENTS, ADDRESSES).install()
     if folder := os.environ.get("LAB_TARGETS_DIR"):
-        exporter.Exporter(environment, Path(folder)).start()
+        exporter.Exporter(environment, Path(folder), SITE).start()

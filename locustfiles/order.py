@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from locustfiles.arguments import MOST_USERS
 from locustfiles.request import Refused, resolve
 from services.contract import SERVICES
+from waitlab.telemetry.targets import Site
 
 USER_SETTINGS = frozenset({"user_class_name", "host", "weight", "fixed_count", "tasks"})
 
@@ -19,7 +20,7 @@ def read_addresses(text: str | None) -> dict[str, str]:
     try:
         given = json.loads(text)
         addresses = {name: str(given[name]).rstrip("/") for name in SERVICES if name in given}
-        sound = all(urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname for url in addresses.values())
+        sound = all(map(is_base_url, addresses.values()))
     except (ValueError, TypeError):
         sound, addresses = False, {}
     if not sound or not addresses:
@@ -28,6 +29,21 @@ def read_addresses(text: str | None) -> dict[str, str]:
             f'as {{"flask": "http://127.0.0.1:8001"}}, with at least one of {", ".join(SERVICES)}.'
         )
     return addresses
+
+
+def is_base_url(url: str) -> bool:
+    """Scheme, host and port, and no user, path or query: they would change every request. ValueError for no URL."""
+    parts = urlsplit(url)
+    is_whole = url == f"{parts.scheme}://{parts.netloc}" and "@" not in url and parts.port != 0
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and is_whole
+
+
+def read_site(text: str | None) -> Site:
+    """How this process is found by Prometheus, from LAB_ANNOUNCE; without it, by this machine only."""
+    try:
+        return Site.of(text or "loopback")
+    except ValueError as error:
+        raise Refused(f"LAB_ANNOUNCE is {text!r}. It must be {error}.") from None
 
 
 def check(options: Mapping[str, Any], users: Mapping[str, str], addresses: Mapping[str, str]) -> None:

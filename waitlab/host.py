@@ -1,12 +1,12 @@
 """A small exporter for what no service can know: the host's CPU, steal and pressure, and PostgreSQL's backends.
 
-Run as `python -m waitlab.host`: PORT, TARGETS_DIR (where it announces itself), DATABASE_URL (optional).
+Run as `python -m waitlab.host`: PORT, TARGETS_DIR and ANNOUNCE (where and how it is found), DATABASE_URL (optional).
 """
 
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import TCPServer
@@ -89,10 +89,16 @@ class _Server(TCPServer):
     """Not http.server's own class, which looks up the name of its address and waits where names do not resolve."""
 
     allow_reuse_address = True
+    announce: Callable[[], None] | None = None
+
+    def service_actions(self) -> None:
+        """Called twice a second, and after each scrape."""
+        if self.announce:
+            self.announce()
 
 
-def serve(port: int, database: Database | None) -> TCPServer:
-    """The exporter's server, bound to this machine only."""
+def serve(bind: str, port: int, database: Database | None) -> _Server:
+    """The exporter's server."""
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 2  # one thread serves all: a silent caller must not keep it
@@ -111,7 +117,7 @@ def serve(port: int, database: Database | None) -> TCPServer:
         def log_message(self, format: str, *args: object) -> None:
             """Nothing: two lines a second say nothing."""
 
-    return _Server(("127.0.0.1", port), Handler)
+    return _Server((bind, port), Handler)
 
 
 def _samples(database: Database | None) -> Iterator[Sample]:
@@ -123,15 +129,16 @@ def _samples(database: Database | None) -> Iterator[Sample]:
 def main() -> None:
     """Announce the exporter and serve until told to stop."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    port = int(os.environ["PORT"])
     url = os.environ.get("DATABASE_URL")
-    server = serve(port, Database(url) if url else None)
-    target = Path(os.environ["TARGETS_DIR"]) / "host.json"
-    targets.write(target, [targets.group(server.server_address[1], service="host", worker="")])
+    site = targets.Site.of(os.environ.get("ANNOUNCE") or "loopback")
+    server = serve(site.bind, int(os.environ["PORT"]), Database(url) if url else None)
+    target = targets.TargetFile(site.file(Path(os.environ["TARGETS_DIR"]), "host"))
+    group = site.group(server.server_address[1], service="host", worker="")
+    server.announce = lambda: target.update([group])
     try:
         server.serve_forever()
     finally:
-        target.unlink(missing_ok=True)
+        target.remove()
 
 
 if __name__ == "__main__":

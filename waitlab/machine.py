@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from waitlab.telemetry import cgroup
+
 PROBE_STEPS = 200_000
 PROBE_SECONDS = 4.0
 IDLE_SECONDS = 1.5
@@ -99,13 +101,13 @@ def measure(progress: Callable[[str], None] = lambda step: None) -> Machine:
     overshoot = _sleep_overshoot()
     progress(f"loopback ({LOOPBACK_SECONDS:.0f} s)")
     round_trip = _loopback_round_trip(LOOPBACK_SECONDS)
-    memory = _memory()
+    memory, quota = _memory(), cgroup.cpu()
     return Machine(
         kernel=platform.release(),
         python=platform.python_version(),
         cores=os.cpu_count() or 1,
         usable_cores=len(os.sched_getaffinity(0)),
-        cgroup_cpus=cgroup_cpus(),
+        cgroup_cpus=quota.cpus if quota else None,
         memory_bytes=memory["MemTotal"],
         memory_available_bytes=memory["MemAvailable"],
         clock_source=_read("/sys/devices/system/clocksource/clocksource0/current_clocksource") or "unknown",
@@ -119,15 +121,6 @@ def measure(progress: Callable[[str], None] = lambda step: None) -> Machine:
         probe_spread=max((_spread(times) for times in probes.values()), default=0.0),
         loopback_round_trip_us=round_trip * 1e6,
     )
-
-
-def cgroup_cpus() -> float | None:
-    """CPUs that the cgroup of this process may use, None when it sets no limit (cgroup v2, then v1)."""
-    quota, _, period = (_read("/sys/fs/cgroup/cpu.max") or "").partition(" ")
-    if not period:
-        quota = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") or "-1"
-        period = _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us") or "100000"
-    return None if quota in ("max", "-1") else int(quota) / int(period)
 
 
 def _read(path: str) -> str | None:

@@ -5,8 +5,8 @@ stay for ever when the workers' whole process group is ended, which is how a ser
 """
 
 import asyncio
+import math
 import multiprocessing
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,13 +15,14 @@ from multiprocessing.connection import Connection
 from services.problem import Unavailable
 from services.workloads import rounds
 from services.workloads.lazy import Lazy
+from waitlab.telemetry import cgroup
 
 
 class _Burners:
-    """As many threads as CPUs; each starts a process when it first has work, and waits for its results."""
+    """As many threads as usable CPUs; each starts a process when it first has work, and waits for its results."""
 
     def __init__(self) -> None:
-        self.threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="burner")
+        self.threads = ThreadPoolExecutor(math.ceil(cgroup.usable_cpus()), thread_name_prefix="burner")
         self._own = threading.local()
 
     def burn(self, count: int, kind: str) -> int:

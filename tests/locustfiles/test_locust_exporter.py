@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import urllib.request
 from pathlib import Path
 
@@ -74,3 +75,34 @@ def test_counts_are_exactly_the_requests_made_and_files_go_with_sigterm(
         wait_for(lambda: not victim.exists(), "the file of a dead Locust worker going")
     assert run.stop() < 2 * LONGEST_GOODBYE_SECONDS
     wait_for(lambda: not list(folder.iterdir()), "the folder to be empty")
+
+
+def test_a_replica_listens_for_other_machines_under_its_own_name(locust: Starter, tmp_path: Path) -> None:
+    folder = tmp_path / "targets"
+    run = locust.with_ui(LAB_TARGETS_DIR=str(folder), LAB_ANNOUNCE="hostname")
+    name = socket.gethostname()
+    (file,) = wait_for(lambda: list(folder.glob("*.json")), "the target file")
+    assert file.name == f"locust-{name}-{run.popen.pid}.json"
+    (entry,) = json.loads(file.read_text())
+    assert entry["labels"] == {"service": "locust", "process": "main", "replica": name}
+    host, _, port = entry["targets"][0].partition(":")
+    assert host == name
+    assert is_bound_to_every_address(int(port))
+    assert scrape(folder)["lab_load_users{}"] == 0
+
+    run.stop(signal.SIGKILL)
+    assert file.exists()
+    neighbour = locust.with_ui(LAB_TARGETS_DIR=str(folder))
+    wait_for(lambda: not file.exists(), "a killed neighbour's file going")
+    assert targets(folder).keys() == {"main"}
+    neighbour.stop()
+
+
+def is_bound_to_every_address(port: int) -> bool:
+    lines = Path("/proc/net/tcp").read_text().splitlines()
+    return any(line.split()[1] == f"00000000:{port:04X}" for line in lines)
+
+
+def test_a_wrong_place_is_refused(locust: Starter) -> None:
+    run = locust.headless(LAB_ANNOUNCE="everywhere")
+    assert (run.wait(), "It must be one of loopback, hostname" in run.output) == (2, True), run.output

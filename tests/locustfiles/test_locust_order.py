@@ -1,11 +1,13 @@
 """What a load may be, decided before it begins: the pure part, without Locust."""
 
+import json
+import socket
 from typing import Any
 
 import pytest
 
 from locustfiles.arguments import MOST_USERS, arguments
-from locustfiles.order import check, check_user_settings, read_addresses
+from locustfiles.order import check, check_user_settings, read_addresses, read_site
 from locustfiles.request import NATURAL, Refused, resolve
 from services.contract import SERVICES, offered
 
@@ -115,6 +117,44 @@ def test_the_dialogues_own_settings_pass() -> None:
 def test_addresses_come_from_the_environment_or_the_contract() -> None:
     assert read_addresses(None) == {"flask": "http://127.0.0.1:8001", "fastapi": "http://127.0.0.1:8002"}
     assert read_addresses('{"fastapi": "http://10.0.0.1:80/", "upstream": "x"}') == {"fastapi": "http://10.0.0.1:80"}
-    for wrong in ("{", "[]", "3", '{"upstream": "http://a"}', '{"flask": "ftp://a"}', '{"flask": 8001}'):
+    assert read_addresses('{"flask": "http://flask:8001"}') == {"flask": "http://flask:8001"}
+    assert read_addresses('{"flask": "http://[::1]:8001"}') == {"flask": "http://[::1]:8001"}
+    for wrong in ("{", "[]", "3", '{"upstream": "http://a"}', '{"flask": 8001}'):
         with pytest.raises(Refused, match="LAB_SERVICES"):
             read_addresses(wrong)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://a",
+        "http://",
+        "flask:8001",
+        "http://a:99999",
+        "http://a:0",
+        "http://user@a",
+        "http://a/path",
+        "http://a?x",
+    ],
+)
+def test_an_address_of_a_service_is_scheme_host_and_port_and_no_more(url: str) -> None:
+    with pytest.raises(Refused, match="LAB_SERVICES"):
+        read_addresses(json.dumps({"flask": url}))
+
+
+@pytest.mark.parametrize(
+    "host", ["http://flask:8002", "http://evil:8001", "http://10.0.0.1:8001", "http://flask:8001/x"]
+)
+def test_a_service_that_is_named_by_the_lab_opens_no_other_host(host: str) -> None:
+    addresses = read_addresses('{"flask": "http://flask:8001"}')
+    check(OPTIONS | {"host": "http://flask:8001/"}, {"IoBound": "sleep"}, addresses)
+    with pytest.raises(Refused, match="not one of the lab's own services"):
+        check(OPTIONS | {"host": host}, {"IoBound": "sleep"}, addresses)
+
+
+def test_where_a_locust_process_is_found_is_loopback_or_a_name_of_its_own() -> None:
+    assert read_site(None).host == read_site("").host == read_site("loopback").bind == "127.0.0.1"
+    name = socket.gethostname()
+    assert (read_site("hostname").bind, read_site("hostname").host) == ("0.0.0.0", name)
+    with pytest.raises(Refused, match=r"LAB_ANNOUNCE is '10\.0\.0\.1'\. It must be one of loopback, hostname"):
+        read_site("10.0.0.1")

@@ -43,6 +43,7 @@ def begin(settings: Settings) -> None:
             traces=settings.traces,
             otlp_endpoint=settings.otlp_endpoint,
             access_log=settings.access_log,
+            announce=settings.announce,
         )
     )
 

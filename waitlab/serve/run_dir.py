@@ -42,6 +42,14 @@ class RunDir:
         fresh.write_text(json.dumps(content, indent=1), encoding="utf-8")
         fresh.replace(self.path / "serve.json")
 
+    def touch_serve_json(self) -> bool:
+        """Show that this is still so; false when nobody has been told yet."""
+        try:
+            os.utime(self.path / "serve.json")
+        except FileNotFoundError:
+            return False
+        return True
+
     def workers_asked(self) -> str | None:
         """The text of the file that asks for a number of workers."""
         try:

@@ -17,10 +17,10 @@ from prometheus_client import CollectorRegistry
 from waitlab import process
 from waitlab.serve import listening, settings
 from waitlab.serve.run_dir import RunDir
-from waitlab.serve.targets import TargetFile
-from waitlab.telemetry import failure, instruments, ledger, names
+from waitlab.telemetry import failure, instruments, ledger, names, targets
 from waitlab.telemetry.listener import Listener
-from waitlab.telemetry.readings import Reading, Readings
+from waitlab.telemetry.readings import Reading, Readings, of_cgroup
+from waitlab.telemetry.targets import BEAT_SECONDS, Site, TargetFile
 
 POLL_SECONDS = 0.25
 _STRAYS_SECONDS = 2.0
@@ -55,8 +55,10 @@ class Service:
         self._failure: str | None = None
         self._strays_at = 0.0
         self._signals: list[int] = []
-        self._listener = Listener(self._page())
-        self._targets = TargetFile(asked.targets_dir or run_dir.path / "targets", asked.service, self._listener.port)
+        self._beat = 0.0
+        self._site = Site.of(asked.announce)
+        self._listener = Listener(self._page(), self._site)
+        self._targets = TargetFile(self._site.file(asked.targets_dir or run_dir.path / "targets", asked.service))
 
     def run(self, environment: Mapping[str, str]) -> int:
         """Serve until a signal or the server's own end."""
@@ -103,20 +105,29 @@ class Service:
     def _look(self) -> None:
         """One look at everything the parent minds."""
         serving = [slot for slot in ledger.read(self._run_dir.path) if slot.alive and slot.port]
-        self._targets.update(serving)
+        self._targets.update(
+            [self._target("", self._listener.port), *(self._target(str(s.number), s.port) for s in serving)]
+        )
         self._scale(len(serving))
-        if not self._announced and len(serving) >= self._workers:
+        if len(serving) >= self._workers and time.monotonic() >= self._beat + BEAT_SECONDS:
             self._announce()
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + _STRAYS_SECONDS
             self._end_strays()
 
+    def _target(self, worker: str, port: int) -> targets.Group:
+        return self._site.group(port, service=self._settings.service, worker=worker)
+
     def _announce(self) -> None:
+        """Say that the service is up, or by the file's age that it still is: with all the workers it shall have."""
+        self._beat = time.monotonic()
         content = {**self._settings.knobs(), "pid": os.getpid(), "url": listening.url(self._socket)}
         try:
+            if self._run_dir.touch_serve_json():
+                return
             self._run_dir.write_serve_json(content)
-            self._announced = True
             _log.info("%s serves on %s", self._settings.service, content["url"])
+            self._announced = True
         except OSError as error:
             _log.error("cannot write serve.json: %s", error)
 
@@ -181,7 +192,7 @@ class Service:
         """The metrics of the whole service, under worker=""."""
         registry = CollectorRegistry()
         readings = Readings({names.SERVICE: self._settings.service, names.WORKER: ""}, set())
-        readings.sources += [self._queue_readings, self._ledger_readings, self._info_readings]
+        readings.sources += [self._queue_readings, self._ledger_readings, self._info_readings, of_cgroup]
         registry.register(readings)
         return functools.partial(instruments.page, registry)
 
@@ -200,5 +211,5 @@ class Service:
         yield Reading(names.SERVICE_WORKERS, sum(slot.alive and slot.port > 0 for slot in slots), {"state": "alive"})
 
     def _info_readings(self) -> Iterator[Reading]:
-        knobs = {name: str(value) for name, value in self._settings.knobs().items() if name != "service"}
-        yield Reading(names.SERVICE_INFO, 1, knobs)
+        facts = {**self._settings.knobs(), "cpus": self._settings.cpus()}
+        yield Reading(names.SERVICE_INFO, 1, {name: str(value) for name, value in facts.items() if name != "service"})

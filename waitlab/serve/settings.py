@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from waitlab.telemetry import cgroup, targets
+
 MOST_WORKERS = 64
 # What neither /about nor a metric label may show: addresses can hold passwords, paths are the machine's own business.
 PRIVATE = frozenset(
@@ -52,6 +54,7 @@ class Settings:
     access_log: bool
     run_dir: Path | None
     targets_dir: Path | None
+    announce: str
     nonce: str
     database_url: str | None
     upstream_url: str | None
@@ -64,9 +67,9 @@ class Settings:
         shown = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in PRIVATE}
         return {**shown, "cores": None if self.cores is None else sorted(self.cores)}
 
-    def cpus(self) -> int:
-        """How many CPUs the service may use."""
-        return len(self.cores or os.sched_getaffinity(0))
+    def cpus(self) -> float:
+        """How many CPUs the service may use: those it may run on, or less where a quota gives it less time."""
+        return cgroup.usable_cpus(self.cores)
 
     def environment(self) -> dict[str, str]:
         """The environment that `read` turns into this value again: how the parent hands its settings to the server."""
@@ -184,7 +187,15 @@ TABLE = (
     ),
     Setting("ACCESS_LOG", "off", "one JSON line a request on standard output (on or off)", _switch),
     Setting("RUN_DIR", "", "folder of serve.json, the ledger and traces; default: a temporary one", _path),
-    Setting("TARGETS_DIR", "", "folder of the target file for Prometheus; default: RUN_DIR/targets", _path),
+    Setting(
+        "TARGETS_DIR", "", "folder of target files alone, the stale ones are removed; default: RUN_DIR/targets", _path
+    ),
+    Setting(
+        "ANNOUNCE",
+        "loopback",
+        "where metrics are served and found: loopback (127.0.0.1), or hostname for other machines",
+        _choice(*targets.ANNOUNCE),
+    ),
     Setting("NONCE", "", "identity of this run, shown by /about; default: random", _PRINTABLE),
     Setting("DATABASE_URL", "", "PostgreSQL for `query`", _address),
     Setting("UPSTREAM_URL", "", "the slow outside world for `fetch`", _address),

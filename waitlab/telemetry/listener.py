@@ -11,20 +11,21 @@ import sys
 from collections.abc import Callable
 
 from waitlab.telemetry import names
+from waitlab.telemetry.targets import LOOPBACK, Site
 
 _READ_SECONDS = 1.0  # one thread serves all scrapes: a silent caller may hold it this long
 _MOST_HEAD_BYTES = 16_384
 
 
 class Listener:
-    """Answers every GET on a free loopback port with `render(openmetrics)` until closed."""
+    """Answers every GET on a free port with `render(openmetrics)` until closed."""
 
-    def __init__(self, render: Callable[[bool], bytes]) -> None:
+    def __init__(self, render: Callable[[bool], bytes], site: Site = LOOPBACK) -> None:
         self._render = render
         self._socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.bind((site.bind, 0))
         self._socket.listen(16)
-        self.host, self.port = self._socket.getsockname()
+        self.host, self.port = site.host, self._socket.getsockname()[1]
         self._closed = False
         _start_thread(self._serve)
 

@@ -47,6 +47,11 @@ ACCEPT_QUEUE_OVERFLOWS = "lab_accept_queue_overflows_total"
 SERVICE_INFO = "lab_service_info"  # every knob
 SERVICE_REQUESTS = "lab_service_requests_total"  # outcome; every slot's ledger, dead workers' too
 SERVICE_WORKERS = "lab_service_workers"  # state = asked | alive
+CGROUP_CPUS = "lab_cgroup_cpus"
+CGROUP_THROTTLED = "lab_cgroup_throttled_seconds_total"
+CGROUP_MEMORY = "lab_cgroup_memory_bytes"
+CGROUP_MEMORY_LIMIT = "lab_cgroup_memory_limit_bytes"
+CGROUP_OOM_KILLS = "lab_cgroup_oom_kills_total"
 
 # The host, from the lab's own exporter.
 HOST_CPU = "lab_host_cpu_seconds_total"  # mode

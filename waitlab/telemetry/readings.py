@@ -8,7 +8,7 @@ from typing import NamedTuple
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from waitlab.telemetry import costs, ledger, names
+from waitlab.telemetry import cgroup, costs, ledger, names
 from waitlab.telemetry.watched import PoolState, Watched, WatchedExecutor
 
 _HELP = {
@@ -43,6 +43,11 @@ _HELP = {
     names.SERVICE_REQUESTS: "Requests of the whole service: every slot of the ledger, dead workers' too.",
     names.SERVICE_WORKERS: "Workers asked for and alive.",
     names.SERVICE_INFO: "1; its labels are the service's settings.",
+    names.CGROUP_CPUS: "CPUs that the service's control group gives it time on.",
+    names.CGROUP_THROTTLED: "Time that the service's threads were kept from running because that quota was used up.",
+    names.CGROUP_MEMORY: "Memory of the service's control group, without file pages that the kernel would give back.",
+    names.CGROUP_MEMORY_LIMIT: "Memory it may have before the kernel kills one of its processes.",
+    names.CGROUP_OOM_KILLS: "Processes the kernel has killed there for lack of memory.",
 }
 _log = logging.getLogger(__name__)
 
@@ -148,6 +153,17 @@ def of_process(pid: int) -> Source:
             yield Reading(names.WORKER_OS_THREADS, facts.threads)
 
     return process_facts
+
+
+def of_cgroup() -> Iterator[Reading]:
+    """What the control group allows and has used; nothing where it sets no limit."""
+    if (cpu := cgroup.cpu()) is not None:
+        yield Reading(names.CGROUP_CPUS, cpu.cpus)
+        yield Reading(names.CGROUP_THROTTLED, cpu.throttled_seconds)
+    if (memory := cgroup.memory()) is not None:
+        yield Reading(names.CGROUP_MEMORY, memory.used_bytes)
+        yield Reading(names.CGROUP_MEMORY_LIMIT, memory.limit_bytes)
+        yield Reading(names.CGROUP_OOM_KILLS, memory.oom_kills)
 
 
 def _three(

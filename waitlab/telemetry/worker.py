@@ -10,6 +10,7 @@ from waitlab.telemetry import failure, instruments, ledger, names, readings, spa
 from waitlab.telemetry.access_log import AccessLog
 from waitlab.telemetry.listener import Listener
 from waitlab.telemetry.readings import Reading
+from waitlab.telemetry.targets import Site
 from waitlab.telemetry.watched import watched
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class WorkerSettings:
     traces: str = "sampled"
     otlp_endpoint: str | None = None
     access_log: bool = False
+    announce: str = "loopback"
 
 
 class Worker:
@@ -43,7 +45,7 @@ class Worker:
         self.access_log = AccessLog() if settings.access_log else None
         self.loop_lag: LoopLag | None = None
         self._register_readings()
-        self.listener = Listener(self.instruments.page)
+        self.listener = Listener(self.instruments.page, Site.of(settings.announce))
 
     def _claim(self) -> ledger.Claim:
         try:
