@@ -1,6 +1,6 @@
 """A real Prometheus: found on this machine, or unpacked without root from the distribution's own package.
 
-Run as `python -m waitlab.runtime.local.prometheus check`, it checks the project's configuration with promtool.
+Run as `python -m waitlab.runtime.local.prometheus check`, it checks the configuration and tests the rules with promtool.
 """
 
 import fcntl
@@ -17,6 +17,7 @@ from waitlab.runtime.local.state import PROJECT, parts_folder
 
 CONFIGURATION = PROJECT / "prometheus"
 PROGRAMS = ("prometheus", "promtool")
+CHECKS = (("check config", "prometheus.yml"), ("test rules", "rules_test.yml"))  # promtool's verb -> the file it takes
 REMEDY = "Install Prometheus (2.42 or newer), or name one you have: PROMETHEUS_BIN=/path/to/prometheus"
 
 Say = Callable[[str], None]
@@ -62,22 +63,23 @@ def command(binary: Path, folder: Path, port: int) -> list[str]:
 
 
 def lay(folder: Path, targets: Path) -> None:
-    """Lay the project's configuration into `folder`, with the lab's `targets` beside it as it expects."""
+    """Lay the project's configuration and rules into `folder`, with the lab's `targets` beside them as they expect."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(CONFIGURATION, folder)
     (folder / "targets").symlink_to(targets)
 
 
 def check(binary: Path) -> None:
-    """Check the project's configuration with the promtool beside `binary`; LabError with its findings."""
+    """Check the configuration and test the rules with the promtool beside `binary`; LabError with its findings."""
     promtool = shutil.which("promtool", path=f"{binary.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if promtool is None:
         raise LabError(f"there is no promtool beside {binary}, and none on PATH", REMEDY, 122)
     with tempfile.TemporaryDirectory() as name:
         lay(Path(name) / "prometheus", Path(name))
-        done = _run([promtool, "check", "config", f"{name}/prometheus/prometheus.yml"])
-    if done.returncode != 0:
-        raise LabError(f"promtool refuses {CONFIGURATION}/prometheus.yml:\n{done.stdout}{done.stderr}")
+        for verb, file in CHECKS:
+            done = _run([promtool, *verb.split(), f"{name}/prometheus/{file}"])
+            if done.returncode != 0:
+                raise LabError(f"promtool {verb} refuses {CONFIGURATION}/{file}:\n{done.stdout}{done.stderr}")
 
 
 def _unpack(parts: Path, say: Say) -> Path:
@@ -133,7 +135,7 @@ def _run(command: list[str], folder: Path | None = None) -> subprocess.Completed
 
 
 def main() -> None:
-    """Check the configuration, with a Prometheus fetched when there is none."""
+    """Check the configuration and the rules, with a Prometheus fetched when there is none."""
     try:
         binary = ensure(os.environ, lambda line: print(line, file=sys.stderr))
         check(binary)
