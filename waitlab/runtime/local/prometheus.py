@@ -1,6 +1,6 @@
 """A real Prometheus: found on this machine, or unpacked without root from the distribution's own package.
 
-Run as `python -m waitlab.runtime.local.prometheus check`, it checks the configuration and tests the rules with promtool.
+Run as `python -m waitlab.runtime.local.prometheus check`, it checks the configuration and tests the rules (promtool).
 """
 
 import fcntl
