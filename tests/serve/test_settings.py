@@ -72,7 +72,7 @@ def test_wrong_value_is_named_with_what_is_allowed(name: str, value: str) -> Non
     "texts",
     [
         {"SERVER": "uvicorn", "WORKER_CLASS": "gthread"},
-        {"THREADS": "4"},
+        {"THREADS": "4", "WORKER_CLASS": "sync"},
         {"THREADS": "4", "WORKER_CLASS": "gevent"},
         {"LOOP": "uvloop"},
         {"PRELOAD": "on", "SERVER": "uvicorn"},
@@ -82,6 +82,11 @@ def test_wrong_value_is_named_with_what_is_allowed(name: str, value: str) -> Non
 def test_what_a_server_would_silently_ignore_is_refused(texts: dict[str, str]) -> None:
     with pytest.raises(settings.SettingError, match="is not allowed: "):
         settings.read({**APP, **texts})
+
+
+def test_threads_alone_mean_gthread_as_gunicorn_itself_has_it() -> None:
+    assert settings.read({**APP, "THREADS": "4"}).worker_class == "gthread"
+    assert settings.read(APP).worker_class == "sync"
 
 
 def test_application_is_needed() -> None:

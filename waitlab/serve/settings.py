@@ -211,12 +211,19 @@ def read(environment: Mapping[str, str]) -> Settings:
     if not texts["APP"]:
         raise SettingError("APP is not set: name the application as module:attribute, such as services.flask_app:app")
     texts["SERVICE"] = texts["SERVICE"] or texts["APP"].partition(":")[0].rpartition(".")[2]
-    texts["WORKER_CLASS"] = texts["WORKER_CLASS"] or ("asgi" if texts["SERVER"] == "uvicorn" else "sync")
+    texts["WORKER_CLASS"] = texts["WORKER_CLASS"] or _usual_class(texts["SERVER"], texts["THREADS"])
     texts["EXECUTOR_THREADS"] = texts["EXECUTOR_THREADS"] or str(min(32, (os.cpu_count() or 1) + 4))
     texts["NONCE"] = texts["NONCE"] or secrets.token_hex(8)
     settings = Settings(**{row.name.lower(): _parsed(row, texts[row.name]) for row in TABLE})
     _check_together(settings)
     return settings
+
+
+def _usual_class(server: str, threads: str) -> str:
+    """What the servers themselves make of it: gunicorn understands threads without a worker class as gthread."""
+    if server == "uvicorn":
+        return "asgi"
+    return "sync" if threads == "1" else "gthread"
 
 
 def _parsed(row: Setting, text: str) -> Any:
