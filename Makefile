@@ -11,7 +11,7 @@ WORKERS ?=
 # Knobs set for one trial lab must not leak into the tests' own labs.
 CLEAN := env -u RUNTIME -u LAB_HOME
 
-.PHONY: help lab-up lab-down demo load scale status test test-long check format bench lock clean
+.PHONY: help lab-up lab-down demo load scale status test test-long test-containers check format bench lock clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,10 +40,13 @@ status: $(READY) ## every worker: requests/s, share, in flight, queue, CPU, memo
 	@$(BIN)/lab status
 
 test: $(READY) ## the tests: real servers, no container, no browser, no long load (8 minutes at most)
-	@$(CLEAN) $(BIN)/python -m pytest -q -m "not long"
+	@$(CLEAN) $(BIN)/python -m pytest -q -m "not long and not containers"
 
 test-long: $(READY) ## the suites that need a whole lab under load, or minutes
 	@$(CLEAN) $(BIN)/python -m pytest -q -m long
+
+test-containers: $(READY) ## the lab in containers, on the Docker engine that answers (without one: .ci/engine start)
+	@$(CLEAN) $(BIN)/python -m pytest -q -m containers tests/containers
 
 check: $(READY) ## all that CI checks: format, lint, types, import rules, configuration, then the tests
 	@$(BIN)/ruff format --check --quiet . || { echo "make format mends this" >&2; exit 1; }
@@ -51,7 +54,9 @@ check: $(READY) ## all that CI checks: format, lint, types, import rules, config
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/yamllint --strict .
-	@$(BIN)/shellcheck .ci/run
+	@$(BIN)/shellcheck lab .ci/run .ci/engine .ci/images/postgres-entrypoint
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/hadolint --ignore DL3006 --ignore DL3008 .ci/images/*.Dockerfile  # the stand-ins: what Debian has today
 	@$(BIN)/codespell
 	@$(BIN)/python -m waitlab.runtime.local.prometheus check
 	@$(MAKE) --no-print-directory test
