@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.control_groups import limited
 from waitlab.telemetry import cgroup
 
 V2 = {
@@ -105,22 +106,7 @@ def test_the_real_group_is_read_without_a_fault() -> None:
         assert 0 < memory.used_bytes <= memory.limit_bytes
 
 
-CPU_V1 = Path("/sys/fs/cgroup/cpu")
-
-
-@pytest.fixture
-def half_a_cpu() -> Iterator[Path]:
-    """A real group with a quota."""
-    if not (os.access(CPU_V1, os.W_OK) and (CPU_V1 / "cpu.cfs_quota_us").exists()):
-        pytest.skip("no quota of the kernel's own was read: that needs root and cgroup v1")
-    group = CPU_V1 / f"waitlab-test-{os.getpid()}"
-    group.mkdir()
-    (group / "cpu.cfs_quota_us").write_text("50000")
-    yield group
-    group.rmdir()
-
-
-def test_a_real_quota_is_read_by_a_process_under_it(half_a_cpu: Path) -> None:
+def test_a_real_quota_is_read_by_a_process_under_it() -> None:
     program = (
         "import os, sys, time; from pathlib import Path; from waitlab.telemetry import cgroup\n"
         "Path(sys.argv[1]).write_text(str(os.getpid()))\n"
@@ -128,7 +114,8 @@ def test_a_real_quota_is_read_by_a_process_under_it(half_a_cpu: Path) -> None:
         "while time.monotonic() < end: pass\n"
         "print(cgroup.usable_cpus(), cgroup.cpu().throttled_seconds)"
     )
-    command = [sys.executable, "-c", program, str(half_a_cpu / "cgroup.procs")]
-    cpus, throttled = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    with limited("cpu", "cpu.cfs_quota_us", "50000") as group:
+        command = [sys.executable, "-c", program, str(group / "cgroup.procs")]
+        cpus, throttled = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert cpus == "0.5"
     assert 0 < float(throttled) < 0.6
