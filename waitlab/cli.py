@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from waitlab.runtime.local.state import Home, LabState
+    from waitlab.runtime.looks import Lab
     from waitlab.status import Meter
 
 app = typer.Typer(
@@ -29,15 +30,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Waitlab: see, measure and prove where Python web servers wait.",
-    epilog="Start with [bold]lab up[/], open Locust's page, start load, and watch [bold]lab status --watch[/] "
-    "while you [bold]lab scale flask 4[/].",
+    epilog="Start with [bold]./lab up[/], open Locust's page, start load, and watch [bold]./lab status --watch[/] "
+    "while you [bold]./lab scale flask 4[/].",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+OF_THE_HOST = ("up", "down", "scale", "logs")  # in containers these are the engine's business, so ./lab's own
+
+
+@app.callback()
+def _check_place(context: typer.Context) -> None:
+    from waitlab import runtime
+
+    if not runtime.in_container(os.environ):
+        runtime.why_local(os.environ)
+    elif context.invoked_subcommand in OF_THE_HOST:
+        raise LabError(f"no container may {context.invoked_subcommand} the lab", "use ./lab on the host", 2)
 
 
 @app.command(
-    epilog="Knobs are environment variables: [bold]FLASK_WORKERS=4 FLASK_THREADS=8 lab up[/]. "
+    epilog="Knobs are environment variables: [bold]FLASK_WORKERS=4 FLASK_THREADS=8 ./lab up[/]. "
     "Ports move with <PART>_PORT, for instance LOCUST_PORT=9089.",
 )
 def up(
@@ -52,13 +64,12 @@ def up(
     if lab.is_up(home):
         _say_it_is_up(home, console)
         return
-    name, reason = runtime.choose(os.environ)
-    console.print(f"The {name} runtime: {reason}.")
+    console.print(f"The local runtime: {runtime.why_local(os.environ)}.")
     for number in (signal.SIGTERM, signal.SIGHUP):  # whatever ends us while it starts must end what was started
         signal.signal(number, _interrupt)
     try:
         _start(tuple(only or ()), foreground, console)
-        _print_addresses(home, console)
+        _print_addresses(_lab(), console)
         if foreground:
             _stay(home, console)
     except KeyboardInterrupt:
@@ -87,7 +98,7 @@ def status(
     from waitlab import status as lab_status
 
     try:
-        meter = lab_status.Meter(_home())
+        meter = lab_status.Meter(_lab())
         now = meter.read(probe=False)
     except LabError:
         if as_json:
@@ -106,7 +117,7 @@ def status(
     raise typer.Exit(0 if now.healthy else 1)
 
 
-@app.command(epilog="For instance: [bold]lab logs flask -f[/]")
+@app.command(epilog="For instance: [bold]./lab logs flask -f[/]")
 def logs(
     part: Annotated[str | None, typer.Argument(help="flask, postgres, supervisor, ...; all when left out.")] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Print what is added, until Ctrl-C.")] = False,
@@ -125,16 +136,16 @@ def logs(
             print(f"{name:{width}}  {line}" if width else line, flush=True)
 
 
-@app.command(epilog="For instance: [bold]lab scale flask 4[/]")
+@app.command(epilog="For instance: [bold]./lab scale flask 4[/]")
 def scale(
     service: Annotated[str, typer.Argument(help="flask or fastapi")],
     workers: Annotated[int, typer.Argument(help="How many workers it shall have, 1 to 64.")],
 ) -> None:
     """Change how many workers a service has, without a restart."""
     from waitlab.runtime.local import lab
+    from waitlab.serve.scale import said
 
-    before = lab.scale(_home(), service, workers)
-    _console().print(f"{service}: {before} -> {workers} workers, all live.")
+    _console().print(said(service, lab.scale(_home(), service, workers), workers))
 
 
 # What follows belongs to modules of its own, one for each command.
@@ -155,14 +166,14 @@ def demo(
 def load(as_json: AsJson = False) -> None:
     """A bounded load on both stacks of the running lab: what the clients waited and what the services did (45 s)."""
     from waitlab import load as lab_load
-    from waitlab.runtime.local import lab
-    from waitlab.runtime.local.plan import SERVICES
 
-    home = _home()
-    addresses = {name: part.url for name, part in lab.require_up(home).parts.items() if name in SERVICES}
-    run_dirs = {name: home.run(name) for name in addresses}
-    succeeded = lab_load.run(addresses, run_dirs, home.targets, as_json)
-    raise typer.Exit(0 if succeeded else 1)
+    raise typer.Exit(0 if lab_load.run(_lab(), as_json) else 1)
+
+
+@app.command()
+def addresses() -> None:
+    """Print where the parts of the running lab are reached."""
+    _print_addresses(_lab(), _console())
 
 
 @app.command()
@@ -172,8 +183,12 @@ def traces(
     as_json: AsJson = False,
 ) -> None:
     """The slowest recorded traces, as waterfalls."""
+    from waitlab import runtime
     from waitlab import traces as lab_traces
 
+    if runtime.in_container(os.environ):
+        lab_traces.show_where(_lab().addresses())
+        return
     lab_traces.show(sorted(_home().folder.glob("run/*/traces-*.jsonl")), count, service, as_json)
 
 
@@ -199,11 +214,11 @@ def _say_it_is_up(home: "Home", console: "Console") -> None:
 
     state = lab.require_up(home)
     ready = "The lab is up, as it was started: the settings of this call change nothing."
-    console.print(ready if state.phase == "ready" else f"The lab is {state.phase}: lab status shows how far it is.")
-    _print_addresses(home, console)
+    console.print(ready if state.phase == "ready" else f"The lab is {state.phase}: ./lab status shows how far it is.")
+    _print_addresses(_lab(), console)
     dead = [f"{name} {part.detail}" for name, part in state.parts.items() if part.state == "dead"]
     if dead:
-        raise LabError("; ".join(dead), "lab logs says why; lab down and lab up start it anew")
+        raise LabError("; ".join(dead), "./lab logs says why; make lab-down and make lab-up start it anew")
 
 
 def _start(only: tuple[str, ...], foreground: bool, console: "Console") -> None:
@@ -225,8 +240,8 @@ def _start(only: tuple[str, ...], foreground: bool, console: "Console") -> None:
             for name, part in state.parts.items():
                 if part.state == "healthy" and name not in said:
                     said.add(name)
-                    console.print(f"  {name} is healthy ({time.monotonic() - began:.1f} s)")
-    console.print(f"All parts are healthy after {time.monotonic() - began:.1f} s.\n")
+                    console.print(f"  {name} is healthy ({time.monotonic() - began:.0f} s)")
+    console.print(f"All parts are healthy after {time.monotonic() - began:.0f} s.\n")
 
 
 def _progress(state: "LabState", seconds: float) -> "Table":
@@ -239,16 +254,16 @@ def _progress(state: "LabState", seconds: float) -> "Table":
     return table
 
 
-def _print_addresses(home: "Home", console: "Console") -> None:
+def _print_addresses(lab: "Lab", console: "Console") -> None:
     from rich.table import Table
 
-    from waitlab.runtime.local import lab
-
     table = Table(box=None, pad_edge=False, show_header=False)
-    for address in lab.addresses(home):
+    for address in lab.addresses():
         table.add_row(address.part, address.url, address.purpose)
     console.print(table)
-    console.print("\nlab status --watch shows every worker, lab scale flask 4 gives more, lab down stops it all.")
+    console.print(
+        "\n./lab status --watch shows every worker, ./lab scale flask 4 gives more, make lab-down stops it all."
+    )
 
 
 def _stay(home: "Home", console: "Console") -> None:
@@ -261,7 +276,7 @@ def _stay(home: "Home", console: "Console") -> None:
         for name, part in seen.parts.items() if seen else ():
             if part.state == "dead" and name not in said:
                 said.add(name)
-                console.print(f"[red]{name} {part.detail}[/]; lab logs {name} shows its last words")
+                console.print(f"[red]{name} {part.detail}[/]; ./lab logs {name} shows its last words")
         time.sleep(0.5)
 
 
@@ -274,6 +289,19 @@ def _watch(meter: "Meter") -> None:
         for number in range(sys.maxsize):
             live.update(lab_status.draw(meter.read(probe=number % 10 == 0)), refresh=True)
             time.sleep(1)
+
+
+def _lab() -> "Lab":
+    """The running lab, as it can be seen from here."""
+    from waitlab import runtime
+
+    if runtime.in_container(os.environ):
+        from waitlab.runtime.compose.looks import ContainerLab
+
+        return ContainerLab(os.environ)
+    from waitlab.runtime.local.looks import LocalLab
+
+    return LocalLab(_home())
 
 
 def _home() -> "Home":

@@ -168,7 +168,7 @@ def demo(as_json: bool = False, picture: Path | None = None) -> None:
         print(json.dumps({race.arm.style: {"request": race.arm.path, "seconds": race.seconds()} for race in seen}))
     failed = [race.arm.path for race in seen if any(request.error for request in race.requests)]
     if failed:
-        raise LabError(f"not answered: {', '.join(failed)}", "run it again; lab doctor looks at this machine")
+        raise LabError(f"not answered: {', '.join(failed)}", "run it again; ./lab doctor looks at this machine")
 
 
 def _watch(race: Race, console: Console) -> None:

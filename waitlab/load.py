@@ -1,4 +1,4 @@
-"""`lab load`: a bounded load on the running lab, and what both witnesses say of it: the clients and the ledgers."""
+"""`lab load`: a bounded load on the running lab, and what both witnesses say of it: the clients and the services."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from rich.table import Table
 from waitlab import process
 from waitlab.errors import LabError
 from waitlab.runtime.local import logs
-from waitlab.telemetry import costs, ledger
+from waitlab.runtime.looks import Counts, Lab
 
 LOCUSTFILE = Path(__file__).resolve().parent.parent / "locustfiles" / "lab.py"
 SECONDS = 8
@@ -80,9 +80,9 @@ class ClientView:
 
 @dataclass(frozen=True)
 class ServiceView:
-    """What the service's ledger and /proc say of the same load: completed requests by worker, CPU seconds of all."""
+    """What the service itself says of the same load: completed requests by worker, CPU seconds of all."""
 
-    completed: Mapping[int, int]
+    completed: Mapping[str, int]
     cpu_seconds: float
 
     @property
@@ -90,7 +90,7 @@ class ServiceView:
         return sum(self.completed.values())
 
     @property
-    def shares(self) -> dict[int, float]:
+    def shares(self) -> dict[str, float]:
         """Worker -> its share of the completed requests; empty when there were none."""
         return {worker: count / self.total for worker, count in self.completed.items()} if self.total else {}
 
@@ -108,16 +108,13 @@ class Outcome:
         return self.service.cpu_seconds * 1000 / self.service.total if self.service.total else None
 
 
-def run(addresses: Mapping[str, str], run_dirs: Mapping[str, Path], targets: Path, as_json: bool) -> bool:
-    """Drive all loads one after the other and print both tables; true when no request failed.
-
-    `targets` is where Locust announces its own metrics to the lab's Prometheus.
-    """
+def run(lab: Lab, as_json: bool) -> bool:
+    """Drive all loads one after the other and print both tables; true when no request failed."""
     console = Console(highlight=False, file=sys.stderr if as_json else sys.stdout)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     # what a shell exports for Locust's page, a think time or a shape, would make this another load
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-    lab = {"LAB_SERVICES": json.dumps(dict(addresses)), "LAB_TARGETS_DIR": str(targets)}
+    told = {"LAB_SERVICES": json.dumps(lab.services()), "LAB_TARGETS_DIR": str(lab.targets)}
     outcomes = []
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(LOADS) * SECONDS)
@@ -126,8 +123,8 @@ def run(addresses: Mapping[str, str], run_dirs: Mapping[str, Path], targets: Pat
             outcomes.append(
                 measure(
                     load,
-                    {**inherited, **lab},
-                    run_dirs[load.service],
+                    {**inherited, **told},
+                    partial(lab.counts, load.service),
                     SECONDS,
                     tick=partial(_advance, progress, task, number * SECONDS),
                 )
@@ -144,23 +141,21 @@ def _advance(progress: Progress, task: TaskID, base: float, elapsed: float) -> N
     progress.update(task, completed=base + elapsed)
 
 
-def measure(load: Load, environment: Mapping[str, str], run_dir: Path, seconds: int, tick: Tick) -> Outcome:
+def measure(
+    load: Load, environment: Mapping[str, str], count: Callable[[], Counts], seconds: int, tick: Tick
+) -> Outcome:
     """Send one load and read both witnesses around it."""
-    before, cpu_before = _completed(run_dir), _cpu_seconds(run_dir)
+    before = count()
     client = drive(load, environment, seconds, tick)
-    after, cpu_after = _completed(run_dir), _cpu_seconds(run_dir)
-    completed = {worker: count - before.get(worker, 0) for worker, count in after.items()}
-    cpu = sum(spent - cpu_before.get(pid, 0.0) for pid, spent in cpu_after.items())
+    after = count()
+    completed = {worker: done - before.completed.get(worker, 0) for worker, done in after.completed.items()}
+    cpu = sum(_grown(spent, before.cpu_seconds.get(process, 0.0)) for process, spent in after.cpu_seconds.items())
     return Outcome(load, client, ServiceView(completed, cpu))
 
 
-def _completed(run_dir: Path) -> dict[int, int]:
-    return {slot.number: slot.completed for slot in ledger.read(run_dir) if slot.alive or slot.completed}
-
-
-def _cpu_seconds(run_dir: Path) -> dict[int, float]:
-    live = [slot.pid for slot in ledger.read(run_dir) if slot.alive]
-    return {pid: facts.cpu_seconds for pid in live if (facts := costs.facts(pid))}
+def _grown(now: float, before: float) -> float:
+    """How much a count grew; one that is smaller than before began anew."""
+    return now - before if now >= before else now
 
 
 def drive(load: Load, environment: Mapping[str, str], seconds: int, tick: Tick) -> ClientView:
@@ -257,8 +252,8 @@ def _notes(outcomes: list[Outcome]) -> str:
     notes = [
         "Closed loop: each user sends its next request when the last is answered, so the percentiles are those of "
         "users who wait for each other.",
-        "Worker shares and CPU are the services' own, from ledger and /proc. At few requests a second most of the CPU "
-        "is what a worker costs anyway: its probes, and Prometheus asking it every two seconds.",
+        "Worker shares and CPU are the services' own, from their ledgers and processes. At few requests a second most "
+        "of the CPU is what a worker costs anyway: its probes, and Prometheus asking it every two seconds.",
     ]
     if any(outcome.client.requests < 100 * ANSWERS_BEYOND for outcome in outcomes):
         notes.append(f"~ marks a percentile with fewer than {ANSWERS_BEYOND} answers beyond it: a hint, no more.")

@@ -9,6 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from waitlab.errors import LabError
+from waitlab.runtime.looks import Address
+
 WATERFALL_COLUMNS = 50
 
 
@@ -134,6 +137,16 @@ def show(files: list[Path], count: int, service: str | None, as_json: bool) -> N
         )
     for trace in chosen:
         console.print(waterfall(trace))
+
+
+def show_where(addresses: Iterable[Address]) -> None:
+    """Say where the traces of a lab in containers are, which keeps none in files."""
+    grafana = next((address.url for address in addresses if address.part == "grafana"), None)
+    if grafana is None:
+        raise LabError("the traces go to Tempo, which only Grafana shows", "LAB_GRAFANA=0 left it out at make lab-up")
+    Console(highlight=False, soft_wrap=True).print(
+        f"The traces are in Tempo; Grafana shows them: {grafana}/explore, data source Tempo."
+    )
 
 
 def _as_dict(trace: Trace) -> dict[str, Any]:

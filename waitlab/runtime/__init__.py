@@ -1,33 +1,24 @@
-"""Where the lab runs. A runtime is five verbs: start, scale, stop, addresses, logs; so far there is one, `local`."""
+"""Where the lab runs: as processes of this machine (local) or in containers (compose), with the same verbs and words.
 
-import socket
+`./lab` chooses. It starts, scales and stops containers itself, since only the host may ask the engine; all other verbs
+are this package's, run in `.venv` or in the container `lab`.
+"""
+
 from collections.abc import Mapping
 
 from waitlab.errors import LabError
 
-DOCKER_SOCKET = "/var/run/docker.sock"
+
+def in_container(environment: Mapping[str, str]) -> bool:
+    """Whether this process is the one in which `./lab` runs the verbs of a lab in containers."""
+    return environment.get("LAB_INSIDE") == "compose"
 
 
-def choose(environment: Mapping[str, str]) -> tuple[str, str]:
-    """The runtime to use, and why. RUNTIME forces one; LabError for one that is not there."""
+def why_local(environment: Mapping[str, str]) -> str:
+    """Why the lab runs as local processes. LabError where it was told not to."""
     wanted = environment.get("RUNTIME", "")
-    if wanted == "local":
-        return "local", "RUNTIME=local"
     if wanted == "compose":
-        raise LabError("RUNTIME=compose is not built in this version of the lab", "use RUNTIME=local, or unset it", 122)
-    if wanted:
+        raise LabError("this command runs the lab as local processes, and RUNTIME=compose", "use ./lab, or make", 122)
+    if wanted not in ("", "local"):
         raise LabError(f"RUNTIME={wanted[:80]!r} is not allowed", "RUNTIME takes local or compose", 2)
-    if _docker_answers():
-        return "local", "a Docker engine answers, but this version has no compose runtime"
-    return "local", "no Docker engine answers"
-
-
-def _docker_answers() -> bool:
-    with socket.socket(socket.AF_UNIX) as engine:
-        engine.settimeout(1)
-        try:
-            engine.connect(DOCKER_SOCKET)
-            engine.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
-            return b" 200 " in engine.recv(64)
-        except OSError:
-            return False
+    return environment.get("LAB_WHY") or ("RUNTIME=local" if wanted else "started without ./lab")

@@ -4,11 +4,9 @@ Only the standard library's smallest modules: the supervisor lives as long as th
 """
 
 import json
-import socket
-from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
+from waitlab.runtime import pages
 from waitlab.runtime.local import postgres
 from waitlab.runtime.local.plan import SERVICES
 from waitlab.runtime.local.state import Home
@@ -24,14 +22,14 @@ def ailment(home: Home, name: str, url: str, nonce: str, patience: float = PATIE
         return "" if is_ours else "accepts no connection yet"
     if name in SERVICES and (served(home, name) or {}).get("nonce") != nonce:
         return "its workers are starting"
-    return _answers(url + PATHS.get(name, "/healthz"), patience)
+    return pages.ailment(url + PATHS.get(name, "/healthz"), patience)
 
 
 def unscraped(home: Home, prometheus_url: str) -> str:
     """Which announced targets Prometheus has not yet scraped with success; empty when it has them all."""
     try:
         groups = [group for file in home.targets.glob("*.json") for group in json.loads(file.read_text())]
-        _, body = get(f"{prometheus_url}/api/v1/targets?state=active", PATIENCE_SECONDS)
+        _, body = pages.get(f"{prometheus_url}/api/v1/targets?state=active", PATIENCE_SECONDS)
         active = json.loads(body)["data"]["activeTargets"]
     except (OSError, ValueError) as error:  # a target file may go while we look
         return f"does not list its targets ({error})"
@@ -47,29 +45,3 @@ def served(home: Home, service: str) -> dict[str, Any] | None:
         return dict(json.loads((home.run(service) / "serve.json").read_text()))
     except (FileNotFoundError, ValueError):
         return None
-
-
-def get(url: str, patience: float) -> tuple[int, bytes]:
-    """Status and body of a page of this machine, over HTTP/1.0. Raises OSError, or ValueError for no HTTP at all."""
-    where = urlsplit(url)
-    path = where.path + (f"?{where.query}" if where.query else "")
-    with socket.create_connection((where.hostname, where.port), timeout=patience) as connection:
-        connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {where.netloc}\r\n\r\n".encode())
-        answer = b"".join(iter(partial(connection.recv, 65536), b""))
-    head, _, body = answer.partition(b"\r\n\r\n")
-    protocol, status = head.split(None, 2)[:2]
-    if not protocol.startswith(b"HTTP/"):
-        raise ValueError(f"{url} does not speak HTTP")
-    return int(status), body
-
-
-def _answers(url: str, patience: float) -> str:
-    try:
-        status, _ = get(url, patience)
-    except TimeoutError:
-        return f"does not answer within {patience} s"
-    except OSError:
-        return "does not answer yet"
-    except ValueError:
-        return "does not speak HTTP"
-    return "" if status == 200 else f"answers {status}"

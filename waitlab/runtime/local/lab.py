@@ -6,29 +6,19 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from waitlab import process
 from waitlab.errors import LabError
-from waitlab.runtime.local import certificate, health, plan, ports, prometheus, state
+from waitlab.runtime import pages
+from waitlab.runtime.local import certificate, health, plan, ports, postgres, prometheus, state
 from waitlab.runtime.local.state import Home, LabState
-from waitlab.serve.settings import MOST_WORKERS
-from waitlab.telemetry import ledger
+from waitlab.runtime.looks import PROMETHEUS_WITHOUT_A_PAGE, PURPOSES, Address
+from waitlab.serve import scale as serve_scale
 
-HOW_TO_START = "start it: make lab-up (or .venv/bin/lab up)"
+HOW_TO_START = "start it: make lab-up"
 STOP_SECONDS = 40.0
-SCALE_SECONDS = 30.0
 LEFTOVER_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a part is reached, and what for."""
-
-    part: str
-    url: str
-    purpose: str
 
 
 def is_up(home: Home) -> bool:
@@ -88,13 +78,13 @@ def _changes(home: Home, is_alive: Callable[[], bool]) -> Iterator[LabState]:
         alive = is_alive()
         seen = state.read(home)
         if seen and seen.phase == "failed":
-            raise LabError(seen.error, "the lab was stopped; lab logs shows more", seen.code)
+            raise LabError(seen.error, "the lab was stopped; ./lab logs shows more", seen.code)
         if seen and seen.phase == "stopped":
             raise LabError("the lab was stopped while it started")
         if not alive:
             words = home.log("supervisor").read_text(errors="replace").strip()
             message = f"the lab's supervisor ended while it started the lab: {words}"
-            raise LabError(message, "lab doctor looks at this machine")
+            raise LabError(message, "./lab doctor looks at this machine")
         if seen and seen != last:
             yield seen
             last = seen
@@ -133,23 +123,8 @@ def scale(home: Home, service: str, workers: int) -> int:
     if service not in plan.SERVICES or service not in lab.parts:
         running = ", ".join(name for name in plan.SERVICES if name in lab.parts)
         raise LabError(f"there is no running service {service!r}", f"the running services are: {running or 'none'}", 2)
-    if not 1 <= workers <= MOST_WORKERS:
-        raise LabError(f"{workers} workers are not allowed", f"a service takes 1 to {MOST_WORKERS}", 2)
-    facts = health.served(home, service)
-    if facts is None:
-        raise LabError(f"{service} does not serve", f"see why: lab logs {service}")
-    excess = plan.pool_excess(workers, facts["pool_size"]) if "postgres" in lab.parts else None
-    if excess:
-        raise LabError(f"{service}: {excess}", f"start the lab with a smaller {service.upper()}_POOL_SIZE", 2)
-    before = live_workers(home, service)
-    state.replace(home.run(service) / "workers", f"{workers}\n")
-    deadline = time.monotonic() + SCALE_SECONDS
-    while (now := live_workers(home, service)) != workers:
-        if time.monotonic() > deadline:
-            message = f"{service} has {now} workers after {SCALE_SECONDS:.0f} s, not {workers}"
-            raise LabError(message, f"a worker leaves when its last request is answered; see: lab logs {service}")
-        time.sleep(0.05)
-    return before
+    connections = postgres.MAX_CONNECTIONS - postgres.RESERVED_CONNECTIONS if "postgres" in lab.parts else None
+    return serve_scale.change(home.run(service), service, workers, connections)
 
 
 def asked_workers(home: Home, service: str) -> int | None:
@@ -160,34 +135,17 @@ def asked_workers(home: Home, service: str) -> int | None:
     return int(facts["workers"]) if facts else None
 
 
-def live_workers(home: Home, service: str) -> int:
-    """How many workers of a service live and can be scraped."""
-    return sum(1 for slot in ledger.read(home.run(service)) if slot.alive and slot.port)
-
-
 def addresses(home: Home) -> list[Address]:
     """Where the running parts are reached, in the order a person needs them."""
     lab = require_up(home)
-    purposes = {
-        "locust": "start load here, in the browser",
-        "flask": "the threaded stack: try /sync/sleep?ms=200",
-        "fastapi": "the asynchronous stack: try /async/sleep?ms=200",
-        "upstream": "the slow outside world: /settings",
-        "prometheus": "",
-        "postgres": f"password in {_shown(home.run('postgres') / 'url')}",
-        "host": "this machine and PostgreSQL: /metrics",
-    }
-    if "prometheus" in lab.parts:
-        purposes["prometheus"] = _prometheus_purpose(lab.parts["prometheus"].url)
+    purposes = {**PURPOSES, "postgres": f"password in {_shown(home.run('postgres') / 'url')}"}
+    if "prometheus" in lab.parts and not _has_page(lab.parts["prometheus"].url):
+        purposes["prometheus"] = PROMETHEUS_WITHOUT_A_PAGE
     return [Address(name, lab.parts[name].url, purposes[name]) for name in purposes if name in lab.parts]
 
 
-def _prometheus_purpose(url: str) -> str:
-    for page in ("/query", "/graph"):
-        with suppress(OSError, ValueError):
-            if health.get(url + page, 2.0)[0] == 200:
-                return "every figure of the lab, in the browser"
-    return "an API without a page; lab status --watch shows the figures"
+def _has_page(prometheus_url: str) -> bool:
+    return not all(pages.ailment(prometheus_url + page, 2.0) for page in ("/query", "/graph"))
 
 
 def log_files(home: Home, part: str | None) -> dict[str, Path]:

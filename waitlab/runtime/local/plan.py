@@ -18,7 +18,7 @@ from pathlib import Path
 from waitlab.errors import LabError
 from waitlab.runtime.local import certificate, postgres, prometheus
 from waitlab.runtime.local.state import PROJECT, Home
-from waitlab.serve import settings
+from waitlab.serve import scale, settings
 
 PORTS = {
     "FLASK_PORT": 8001,
@@ -49,11 +49,18 @@ SERVICES = {
 PARTS = ("postgres", "upstream", "host", *SERVICES, "locust", "prometheus")  # in the order they are shown
 
 # What the lab itself decides for a service, so that no <SERVICE>_<KNOB> may.
-DECIDED = {"APP", "SERVICE", "HOST", "RUN_DIR", "TARGETS_DIR", "NONCE"} | {
+DECIDED = {"APP", "SERVICE", "HOST", "ANNOUNCE", "RUN_DIR", "TARGETS_DIR", "NONCE"} | {
     row.name for row in settings.TABLE if row.name.startswith(("DATABASE_", "UPSTREAM_"))
 }
 SERVICE_KNOBS = tuple(row.name for row in settings.TABLE if row.name not in DECIDED)
 UPSTREAM_KNOBS = ("DELAY_MS", "JITTER_MS", "ERROR_RATE", "CONCURRENCY", "RATE", "KEEP_ALIVE")
+# What limits a container, <CONTAINER>_<LIMIT>; VERBS is the one in which `lab status` and its like run.
+LIMITS = ("CPUS", "MEMORY", "PIDS")
+CONTAINERS = (
+    *("POSTGRES", "UPSTREAM", "HOST", "FLASK", "FASTAPI", "EDGE", "LOCUST", "LOCUST_WORKER", "PROMETHEUS"),
+    *("TEMPO", "GRAFANA", "VERBS"),
+)
+CONTAINER_SETTINGS = {f"{container}_{limit}" for container in CONTAINERS for limit in LIMITS}
 # Flask reads variables of its own that a developer may well have set.
 FOREIGN = re.compile(r"FLASK_(APP|ENV|DEBUG|SKIP_DOTENV|RUN_\w+)")
 INHERITED = (*("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH"), "OTLP_ENDPOINT")
@@ -91,7 +98,8 @@ def read(environment: Mapping[str, str], only: tuple[str, ...] = ()) -> Plan:
     unknown = [name for name in only if name not in PARTS]
     if unknown:
         raise LabError(f"there is no part {unknown[0]!r}", f"the parts are {', '.join(PARTS)}", 2)
-    _refuse_misspelt(environment)
+    refuse_misspelt(environment)
+    _refuse_limits(environment)
     draft = _Draft(environment, Home.of(environment), only or PARTS)
     makers: dict[str, Callable[[], Part]] = {
         "postgres": draft.postgres,
@@ -119,10 +127,7 @@ class _Draft:
         self.common = {**inherited, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
 
     def port(self, setting: str) -> int:
-        text = self.given.get(setting) or str(PORTS[setting])
-        if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
-            raise LabError(f"{setting}={text[:80]!r} is not allowed", f"{setting} takes a port from 1 to 65535", 2)
-        return int(text)
+        return port(self.given, setting, PORTS[setting])
 
     def address(self, setting: str, scheme: str = "http") -> str:
         return f"{scheme}://127.0.0.1:{self.port(setting)}"
@@ -160,7 +165,7 @@ class _Draft:
         setting = f"{name.upper()}_PORT"
         environment = {
             **self.common,
-            **_with_server(name, _knobs(self.given, name.upper(), SERVICE_KNOBS)),
+            **service_knobs(name, self.given),
             **self._surroundings(),
             "APP": SERVICES[name].app,
             "SERVICE": name,
@@ -170,7 +175,7 @@ class _Draft:
             "TARGETS_DIR": str(self.home.targets),
             "NONCE": self.nonce,
         }
-        _check_service(name, environment, with_database=self.database_url is not None)
+        check_service(name, environment, with_database=self.database_url is not None)
         return Part(name, self.address(setting), _python("waitlab.serve"), environment, {setting: self.port(setting)})
 
     def _surroundings(self) -> dict[str, str]:
@@ -213,14 +218,17 @@ class _Draft:
         return Part("prometheus", self.address("PROMETHEUS_PORT"), command, self.common, {"PROMETHEUS_PORT": port})
 
 
-def pool_excess(workers: int, pool_size: int) -> str | None:
-    """Why so many workers with such pools are too many for PostgreSQL; None when they fit."""
-    total = workers * pool_size
-    limit = postgres.MAX_CONNECTIONS - postgres.RESERVED_CONNECTIONS
-    if total <= limit:
-        return None
-    asked = f"{workers} workers x {pool_size} pooled connections = {total}"
-    return f"{asked}, but PostgreSQL gives {limit}"
+def port(environment: Mapping[str, str], setting: str, default: int) -> int:
+    """The port that a setting gives; LabError 2 when it is none."""
+    text = environment.get(setting) or str(default)
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise LabError(f"{setting}={text[:80]!r} is not allowed", f"{setting} takes a port from 1 to 65535", 2)
+    return int(text)
+
+
+def service_knobs(name: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """What `environment` says of one service, as waitlab.serve reads it; LabError 2 for a server that cannot run it."""
+    return _with_server(name, _knobs(environment, name.upper(), SERVICE_KNOBS))
 
 
 def _with_server(name: str, knobs: dict[str, str]) -> dict[str, str]:
@@ -239,7 +247,8 @@ def _with_server(name: str, knobs: dict[str, str]) -> dict[str, str]:
     return {**knobs, "SERVER": server, "WORKER_CLASS": kind}
 
 
-def _check_service(name: str, environment: Mapping[str, str], with_database: bool) -> None:
+def check_service(name: str, environment: Mapping[str, str], with_database: bool) -> None:
+    """LabError 2 naming what is wrong with the settings of one service, in the names its user gave."""
     try:
         asked = settings.read(environment)
     except settings.SettingError as error:
@@ -248,15 +257,22 @@ def _check_service(name: str, environment: Mapping[str, str], with_database: boo
         raise LabError(
             message, f"nothing was started; unset {name.upper()}_... settings to get the defaults", 2
         ) from None
-    excess = pool_excess(asked.workers, asked.pool_size) if with_database else None
+    limit = postgres.MAX_CONNECTIONS - postgres.RESERVED_CONNECTIONS
+    excess = scale.pool_excess(asked.workers, asked.pool_size, limit) if with_database else None
     if excess:
         raise LabError(f"{name}: {excess}", f"lower {name.upper()}_WORKERS or {name.upper()}_POOL_SIZE", 2)
 
 
-def _refuse_misspelt(environment: Mapping[str, str]) -> None:
-    """LabError for a variable that looks like one of the lab's settings and is none."""
+def _refuse_limits(environment: Mapping[str, str]) -> None:
+    for name in sorted(CONTAINER_SETTINGS & environment.keys()):
+        hint = "unset it, or use containers; FLASK_CORES and FASTAPI_CORES work on both runtimes"
+        raise LabError(f"{name} limits a container, and this is the local runtime", hint, 2)
+
+
+def refuse_misspelt(environment: Mapping[str, str]) -> None:
+    """LabError for a variable that looks like one of the lab's settings, on any runtime, and is none."""
     knobs = {f"{name.upper()}_{knob}" for name in SERVICES for knob in SERVICE_KNOBS}
-    known = knobs | {f"UPSTREAM_{knob}" for knob in UPSTREAM_KNOBS} | set(PORTS)
+    known = knobs | {f"UPSTREAM_{knob}" for knob in UPSTREAM_KNOBS} | set(PORTS) | CONTAINER_SETTINGS
     owned = tuple(f"{name.upper()}_" for name in (*SERVICES, "upstream"))
     for name in sorted(environment):
         if name in known or FOREIGN.fullmatch(name):

@@ -36,7 +36,7 @@ def running(settings: Mapping[str, str], run_dir: Path, log: Path) -> Iterator[s
                     "ended at its start" if child.poll() is not None else f"does not serve after {START_SECONDS:.0f} s"
                 )
                 message = f"the service {settings['SERVICE']} {why}:\n{logs.last_words(log)}"
-                raise LabError(message, "lab doctor looks at this machine", code=122)
+                raise LabError(message, "./lab doctor looks at this machine", code=122)
             time.sleep(0.05)
         yield str(json.loads(ready.read_text())["url"])
     finally:

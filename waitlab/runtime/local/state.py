@@ -123,7 +123,7 @@ def locked(home: Home) -> Iterator[None]:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             message = f"the lab in {home.folder} is up already (process {supervisor_pid(home)})"
-            raise LabError(message, "stop it first: make lab-down (or .venv/bin/lab down)") from None
+            raise LabError(message, "stop it first: make lab-down") from None
         yield
 
 

@@ -90,7 +90,9 @@ class Supervisor:
                 cwd=state.PROJECT,
             )
         except OSError as error:
-            raise LabError(f"{part.name} cannot be started: {error}", "lab doctor says what is missing", 122) from error
+            raise LabError(
+                f"{part.name} cannot be started: {error}", "./lab doctor says what is missing", 122
+            ) from error
         self.children[part.name] = child
         self._set(part.name, PartState(child.pid, part.url, "starting", str(log)))
 

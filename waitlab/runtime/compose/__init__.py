@@ -1,0 +1,1 @@
+"""The lab in containers, seen from inside them."""

@@ -1,0 +1,75 @@
+"""Reading pages of the lab over HTTP: a part's answer, and the metrics of one listener.
+
+Only the standard library's smallest modules: the local supervisor reads pages for as long as the lab lives.
+"""
+
+import re
+import socket
+from contextlib import suppress
+from functools import partial
+from urllib.parse import urlsplit
+
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+def get(url: str, patience: float) -> tuple[int, bytes]:
+    """Status and body of a page, over HTTP/1.0. Raises OSError, or ValueError for no HTTP at all."""
+    where = urlsplit(url)
+    path = where.path + (f"?{where.query}" if where.query else "")
+    with socket.create_connection((where.hostname, where.port), timeout=patience) as connection:
+        connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {where.netloc}\r\n\r\n".encode())
+        answer = b"".join(iter(partial(connection.recv, 65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    protocol, status = head.split(None, 2)[:2]
+    if not protocol.startswith(b"HTTP/"):
+        raise ValueError(f"{url} does not speak HTTP")
+    return int(status), body
+
+
+def ailment(url: str, patience: float) -> str:
+    """Why a page does not answer 200, in words; empty when it does."""
+    try:
+        status, _ = get(url, patience)
+    except TimeoutError:
+        return f"does not answer within {patience} s"
+    except OSError:
+        return "does not answer yet"
+    except ValueError:
+        return "does not speak HTTP"
+    return "" if status == 200 else f"answers {status}"
+
+
+class Metrics:
+    """One page of metrics, by name; a metric that is not on it is 0 and has no labels."""
+
+    def __init__(self, text: str) -> None:
+        self._series: dict[str, list[tuple[str, float]]] = {}
+        for line in text.splitlines():
+            if line and not line.startswith("#"):
+                series, _, value = line.rpartition(" ")
+                name, _, labels = series.partition("{")
+                self._series.setdefault(name, []).append((labels, float(value)))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._series
+
+    def total(self, name: str, **wanted: str) -> float:
+        """The sum of the series that have all of these labels."""
+        series = self._series.get(name, [])
+        return sum(value for text, value in series if not wanted or wanted.items() <= _labels(text).items())
+
+    def labels(self, name: str) -> dict[str, str]:
+        """The labels of the first series."""
+        series = self._series.get(name)
+        return _labels(series[0][0]) if series else {}
+
+
+def metrics(address: str, patience: float) -> Metrics | None:
+    """The metrics of the listener at host:port; None when it does not answer in time."""
+    with suppress(OSError, ValueError):
+        return Metrics(get(f"http://{address}/metrics", patience)[1].decode())
+    return None
+
+
+def _labels(text: str) -> dict[str, str]:
+    return dict(_LABEL.findall(text))
