@@ -1,6 +1,5 @@
 """Every (stack, style, workload), through one client: offered and proven to work, or refused with the reason."""
 
-import hashlib
 import inspect
 from collections.abc import Callable
 
@@ -9,56 +8,12 @@ from fastapi.routing import APIRoute
 from service_stacks import Stack
 
 from services import contract, fastapi_app, flask_app, samples
-from services.workloads import rounds
-
-EVERY = [(stack, style, workload) for stack in contract.SERVICES for style, workload in contract.pairs()]
-SMALL = {"ms": 20, "rounds": 3, "kb": 8}
+from tests import conformance
 
 
-def variants(style: str, workload: str) -> list[dict[str, object]]:
-    """Small values, with each choice of each parameter once."""
-    parameters = contract.parameters(style, workload)
-    small = {one.name: SMALL[one.name] for one in parameters if one.name in SMALL}
-    choices = {one.name: one.choices or ("0", "1") for one in parameters if one.kind != "int"}
-    return [small | {name: choice} for name, words in choices.items() for choice in words] or [small]
-
-
-def is_right(workload: str, asked: dict[str, object], answer: dict[str, object]) -> bool:
-    """Whether an answer could only come from the work having been done."""
-    match workload:
-        case "query":
-            right = answer["md5"] == hashlib.md5(str(asked["ms"]).encode()).hexdigest()
-        case "read":
-            right = answer["last_word"] == int(str(asked["kb"])) * 1024 // 8 - 1
-        case "burn" | "mixed":
-            right = answer["result"] == rounds.burn(3, str(asked.get("kind", "loop")))
-        case "profile":
-            right = set(answer) == {"user", "friends", "picture", "external"}
-        case "gather":
-            both = answer["both"]
-            right = isinstance(both, list) and len(both) == 2 and both[0] == both[1]
-        case "ping":
-            right = answer == {"pong": True}
-        case _:
-            right = answer.get("ms") == 20 or "external" in answer
-    return right
-
-
-@pytest.mark.parametrize(("stack", "style", "workload"), EVERY)
+@pytest.mark.parametrize(("stack", "style", "workload"), conformance.EVERY)
 def test_every_pair(stacks: dict[str, Stack], stack: str, style: str, workload: str) -> None:
-    reason = contract.reason(stack, style, workload)
-    for asked in variants(style, workload):
-        query = "&".join(f"{name}={value}" for name, value in asked.items())
-        answer = stacks[stack].get(f"/{style}/{workload}?{query}")
-        if reason:
-            assert (answer.status_code, answer.json()["detail"]) == (404, reason)
-        elif workload == "httpx-await":
-            assert answer.status_code == 500
-            assert answer.headers["content-type"] == "application/problem+json"
-            assert "no coroutine function" in answer.json()["detail"]
-        else:
-            assert answer.status_code == 200, answer.text
-            assert is_right(workload, asked, answer.json()), answer.text
+    conformance.check(stacks[stack].get, stack, style, workload)
 
 
 @pytest.mark.parametrize("stack", contract.SERVICES)
