@@ -130,7 +130,10 @@ def main() -> None:
     """Announce the exporter and serve until told to stop."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     url = os.environ.get("DATABASE_URL")
-    site = targets.Site.of(os.environ.get("ANNOUNCE") or "loopback")
+    try:
+        site = targets.Site.of(os.environ.get("ANNOUNCE") or "loopback")
+    except ValueError as error:
+        sys.exit(f"waitlab.host: ANNOUNCE takes {error}")
     server = serve(site.bind, int(os.environ["PORT"]), Database(url) if url else None)
     target = targets.TargetFile(site.file(Path(os.environ["TARGETS_DIR"]), "host"))
     group = site.group(server.server_address[1], service="host", worker="")

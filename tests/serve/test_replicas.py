@@ -4,11 +4,13 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 from tests.control_groups import limited
-from tests.serve.served import Served, scrape, service, start, up
+from tests.serve.served import Served, scrape, service, start, total, up
 from tests.waiting import wait_for
 from waitlab import process
 from waitlab.telemetry import cgroup, names
@@ -113,6 +115,16 @@ def test_the_control_groups_limits_are_on_the_parents_page(tmp_path: Path) -> No
         assert found[names.CGROUP_MEMORY_LIMIT].value == 512 * 2**20
         assert 0 <= found[names.CGROUP_MEMORY].value < 512 * 2**20
         assert found[names.CGROUP_OOM_KILLS].value == 0
+        check_an_oom_kill_is_reported(served, limit, page)
+
+
+def check_an_oom_kill_is_reported(served: Served, limit: Path, page: str) -> None:
+    program = "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid())); bytearray(2**30)"
+    hog = subprocess.run([sys.executable, "-c", program, str(limit / "cgroup.procs")], check=False)
+    assert hog.returncode == -signal.SIGKILL
+    assert total(scrape(page), names.CGROUP_OOM_KILLS) == 1
+    words = "out of memory: the kernel killed 1 of the processes that share a limit of 512 MiB"
+    wait_for(lambda: words in served.log.read_text(), "the report", 10)
 
 
 def test_about_tells_the_usable_cpus(tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from service_stacks import FETCHES, QUERIES, configured, fail, fastapi_stack, flask_stack
 
+from services.workloads import processes
+from waitlab.telemetry import cgroup
+
 
 @pytest.mark.parametrize(
     ("knob", "target"),
@@ -44,3 +47,11 @@ def test_nothing_is_left_behind_by_a_read() -> None:
     with configured(), flask_stack() as flask:
         assert flask.get("/sync/read?kb=1024").status_code == 200
         assert {path.name for path in Path("/var/tmp").iterdir()} == before
+
+
+@pytest.mark.parametrize(("cpus", "processes_"), [(0.5, 1), (1.5, 2), (2, 2)])
+def test_burning_processes_are_as_many_as_the_cpus_that_a_quota_leaves(
+    monkeypatch: pytest.MonkeyPatch, cpus: float, processes_: int
+) -> None:
+    monkeypatch.setattr(cgroup, "usable_cpus", lambda: cpus)
+    assert processes._Burners().threads._max_workers == processes_

@@ -83,7 +83,17 @@ def test_version_1_in_a_container(tmp_path: Path) -> None:
     assert cgroup.memory(root) == cgroup.Memory(64 * 2**20, used_bytes=30_000_000, oom_kills=1)
 
 
-@pytest.mark.parametrize("files", [{}, V1_NO_LIMIT, {**V2_CONTAINER, "proc/self/mountinfo": ""}])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        V1_NO_LIMIT,
+        {**V2_CONTAINER, "proc/self/mountinfo": ""},
+        {**V2_CONTAINER, "proc/self/mountinfo": "30 23 - cgroup2\n"},
+        {**V2_CONTAINER, "proc/self/cgroup": "0\n"},
+        {**V2_CONTAINER, "sys/fs/cgroup/cpu.max": "1 0", "sys/fs/cgroup/memory.max": "much"},
+    ],
+)
 def test_nothing_where_no_limit_is_set_or_seen(tmp_path: Path, files: dict[str, str]) -> None:
     root = tree(tmp_path, files)
     assert (cgroup.cpu(root), cgroup.memory(root)) == (None, None)

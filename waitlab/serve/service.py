@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from waitlab import process
 from waitlab.serve import listening, settings
 from waitlab.serve.run_dir import RunDir
-from waitlab.telemetry import failure, instruments, ledger, names, targets
+from waitlab.telemetry import cgroup, failure, instruments, ledger, names, targets
 from waitlab.telemetry.listener import Listener
 from waitlab.telemetry.readings import Reading, Readings, of_cgroup
 from waitlab.telemetry.targets import BEAT_SECONDS, Site, TargetFile
@@ -56,6 +56,8 @@ class Service:
         self._strays_at = 0.0
         self._signals: list[int] = []
         self._beat = 0.0
+        memory = cgroup.memory()
+        self._oom_kills = memory.oom_kills if memory else 0
         self._site = Site.of(asked.announce)
         self._listener = Listener(self._page(), self._site)
         self._targets = TargetFile(self._site.file(asked.targets_dir or run_dir.path / "targets", asked.service))
@@ -114,6 +116,7 @@ class Service:
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + _STRAYS_SECONDS
             self._end_strays()
+            self._report_oom_kills()
 
     def _target(self, worker: str, port: int) -> targets.Group:
         return self._site.group(port, service=self._settings.service, worker=worker)
@@ -159,6 +162,14 @@ class Service:
                 with contextlib.suppress(ProcessLookupError, ChildProcessError):
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
+
+    def _report_oom_kills(self) -> None:
+        """Say what only the kernel knows: to a server a worker that died so was killed by anyone."""
+        memory = cgroup.memory()
+        kills, self._oom_kills = self._oom_kills, memory.oom_kills if memory else 0
+        if memory and memory.oom_kills > kills:
+            words = "out of memory: the kernel killed %d of the processes that share a limit of %d MiB"
+            _log.error(words, memory.oom_kills - kills, memory.limit_bytes // 2**20)
 
     def _end(self, woken: int) -> None:
         """Stop the server in three steps; a second signal, or a start that failed, goes straight to the last."""

@@ -6,10 +6,12 @@ root of what is mounted there. The tightest limit is the one that counts, and it
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _NO_LIMIT = 1 << 60  # what v1 calls unlimited is the largest whole number of pages
+_NOT_UNDERSTOOD = (ValueError, LookupError, ArithmeticError)  # no service may end for want of a figure
 _ROOT = Path("/")
 
 
@@ -40,14 +42,18 @@ def usable_cpus(cores: frozenset[int] | None = None, root: Path = _ROOT) -> floa
 
 def cpu(root: Path = _ROOT) -> Cpu | None:
     """The tightest CPU quota; None when there is none. `root` holds proc and sys."""
-    quotas = (_cpu(group) for group in _groups("cpu", root))
-    return min(filter(None, quotas), key=lambda quota: quota.cpus, default=None)
+    with suppress(*_NOT_UNDERSTOOD):
+        quotas = (_cpu(group) for group in _groups("cpu", root))
+        return min(filter(None, quotas), key=lambda quota: quota.cpus, default=None)
+    return None
 
 
 def memory(root: Path = _ROOT) -> Memory | None:
     """The tightest memory limit; None when there is none."""
-    limits = (_memory(group) for group in _groups("memory", root))
-    return min(filter(None, limits), key=lambda limit: limit.limit_bytes, default=None)
+    with suppress(*_NOT_UNDERSTOOD):
+        limits = (_memory(group) for group in _groups("memory", root))
+        return min(filter(None, limits), key=lambda limit: limit.limit_bytes, default=None)
+    return None
 
 
 def _cpu(group: Path) -> Cpu | None:
