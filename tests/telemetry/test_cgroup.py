@@ -83,6 +83,15 @@ def test_version_1_in_a_container(tmp_path: Path) -> None:
     assert cgroup.memory(root) == cgroup.Memory(64 * 2**20, used_bytes=30_000_000, oom_kills=1)
 
 
+@pytest.mark.parametrize(("mounted", "seen"), [("/../..", 0.5), ("/other", None)])
+def test_a_group_that_is_mounted_here_counts_only_if_it_is_above_ours(
+    tmp_path: Path, mounted: str, seen: float | None
+) -> None:
+    mount = f"30 23 0:26 {mounted} /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw\n"
+    found = cgroup.cpu(tree(tmp_path, {**V2_CONTAINER, "proc/self/mountinfo": mount}))
+    assert (found and found.cpus) == seen
+
+
 @pytest.mark.parametrize(
     "files",
     [

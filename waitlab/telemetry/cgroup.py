@@ -90,10 +90,12 @@ def _groups(controller: str, root: Path) -> Iterator[Path]:
         key = controller if kind == "cgroup" and controller in options.split(",") else ""
         if (kind == "cgroup2" or key) and key in paths:
             top, own = root / point.relative_to("/"), Path(paths[key])
-            # A container without a cgroup namespace reads its path as its host does, but sees no more than that group.
-            folder = top / own.relative_to(mounted) if own.is_relative_to(mounted) else top
-            yield folder
-            yield from (above for above in folder.parents if above.is_relative_to(top))
+            if own.is_relative_to(mounted):  # a container may see its host's path, and no more of it than its own group
+                folder = top / own.relative_to(mounted)
+                yield folder
+                yield from (above for above in folder.parents if above.is_relative_to(top))
+            elif ".." in mounted.parts:  # seen from a cgroup namespace: a group above all that it names
+                yield top
 
 
 def _table(file: Path) -> dict[str, int]:
