@@ -54,7 +54,7 @@ check: $(READY) ## all that CI checks: format, lint, types, import rules, config
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/yamllint --strict .
-	@$(BIN)/shellcheck lab .ci/run .ci/engine .ci/images/postgres-entrypoint
+	@$(BIN)/shellcheck lab waitlab/runtime/compose/up.sh .ci/run .ci/engine .ci/images/postgres-entrypoint
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/hadolint --ignore DL3006 --ignore DL3008 .ci/images/*.Dockerfile  # the stand-ins: what Debian has today
 	@$(BIN)/codespell

@@ -324,7 +324,7 @@ def _interrupt(number: int, _frame: object) -> None:
 def main() -> None:
     """Run the command; an expected fault is a message and an exit code, never a traceback."""
     try:
-        app()
+        app(prog_name="lab")
     except LabError as error:
         print(error.message, file=sys.stderr)
         if error.remedy:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from waitlab.runtime.looks import Lab, Part, ServiceLook, WorkerLook
 
+ID_LETTERS = 6  # of a container's id: Docker takes any beginning that no other has
 # A share is worth a colour once it is this many times the fair one, or less than its inverse, at some load.
 UNFAIR = 1.5
 SOME_LOAD = 5.0
@@ -164,7 +165,7 @@ def _workers_table(status: LabStatus) -> Table:
 
 def _cells(worker: Worker) -> Iterator[str | Text]:
     yield f"  {worker.slot}"
-    yield worker.replica or str(worker.pid)
+    yield worker.replica[:ID_LETTERS] or str(worker.pid)
     yield f"{worker.requests_per_second:.1f}"
     yield _share(worker)
     yield str(worker.in_flight)

@@ -12,12 +12,15 @@ from urllib.parse import urlsplit
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
-def get(url: str, patience: float) -> tuple[int, bytes]:
-    """Status and body of a page, over HTTP/1.0. Raises OSError, or ValueError for no HTTP at all."""
+def get(url: str, patience: float, host: str = "") -> tuple[int, bytes]:
+    """Status and body of a page, over HTTP/1.0. Raises OSError, or ValueError for no HTTP at all.
+
+    `host` is what the page is asked to be: the URL's own, or the name under which a browser would know it.
+    """
     where = urlsplit(url)
     path = where.path + (f"?{where.query}" if where.query else "")
     with socket.create_connection((where.hostname, where.port), timeout=patience) as connection:
-        connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {where.netloc}\r\n\r\n".encode())
+        connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {host or where.netloc}\r\n\r\n".encode())
         answer = b"".join(iter(partial(connection.recv, 65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
     protocol, status = head.split(None, 2)[:2]
@@ -26,10 +29,10 @@ def get(url: str, patience: float) -> tuple[int, bytes]:
     return int(status), body
 
 
-def ailment(url: str, patience: float) -> str:
+def ailment(url: str, patience: float, host: str = "") -> str:
     """Why a page does not answer 200, in words; empty when it does."""
     try:
-        status, _ = get(url, patience)
+        status, _ = get(url, patience, host)
     except TimeoutError:
         return f"does not answer within {patience} s"
     except OSError:
