@@ -17,27 +17,27 @@ help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Knobs are environment variables: FLASK_WORKERS=4 FLASK_THREADS=8 FASTAPI_WORKERS=2 make lab-up"
-	@echo "  The command behind it all is $(BIN)/lab (try: $(BIN)/lab --help)."
+	@echo "  The command behind it all is ./lab (try: ./lab --help)."
 
-lab-up: $(READY) ## start the lab, wait until all is healthy, print the addresses
-	@$(BIN)/lab up
+lab-up: ## start the lab, wait until all is healthy, print the addresses
+	@./lab up
 
-lab-down: $(READY) ## stop the lab and leave nothing behind
-	@$(BIN)/lab down
+lab-down: ## stop the lab and leave nothing behind
+	@./lab down
 
-demo: $(READY) ## two requests at once, blocked and awaited, drawn as bars on a time axis (20 s)
-	@$(BIN)/lab demo
+demo: ## two requests at once, blocked and awaited, drawn as bars on a time axis (20 s)
+	@./lab demo
 
-load: $(READY) ## a bounded load on both stacks of the running lab, I/O-bound and CPU-bound, as two tables (45 s)
-	@$(BIN)/lab load
+load: ## a bounded load on both stacks of the running lab, I/O-bound and CPU-bound, as two tables (45 s)
+	@./lab load
 
-scale: $(READY) ## change worker counts live: make scale SERVICE=flask WORKERS=4
+scale: ## change worker counts live: make scale SERVICE=flask WORKERS=4
 	@if [ -z "$(SERVICE)" ] || [ -z "$(WORKERS)" ]; then \
 	  echo "make scale needs a service and a number: make scale SERVICE=flask WORKERS=4" >&2; exit 2; fi
-	@$(BIN)/lab scale $(SERVICE) $(WORKERS)
+	@./lab scale $(SERVICE) $(WORKERS)
 
-status: $(READY) ## every worker: requests/s, share, in flight, queue, CPU, memory
-	@$(BIN)/lab status
+status: ## every worker: requests/s, share, in flight, queue, CPU, memory
+	@./lab status
 
 test: $(READY) ## the tests: real servers, no container, no browser, no long load (8 minutes at most)
 	@$(CLEAN) $(BIN)/python -m pytest -q -m "not long and not containers"
@@ -75,7 +75,7 @@ lock: $(READY) ## resolve all dependencies anew, in one resolution, with hashes 
 	  for part in services lab; do $$compile -c requirements.lock $$part.in -o $$part.lock || exit 1; done
 
 clean: ## remove everything that was installed or downloaded, and what runs left in .lab; results/ stays
-	@if [ -x $(BIN)/lab ]; then $(BIN)/lab down; fi
+	@if [ -x $(BIN)/lab ] || docker compose version >/dev/null 2>&1; then ./lab down; fi
 	@rm -rf $(VENV) .lab *.egg-info
 
 # One resolution with hashes, installed by uv (seconds), by pip where uv cannot be had (a few minutes).

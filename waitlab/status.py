@@ -8,9 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from waitlab.runtime.looks import Lab, Part, ServiceLook, WorkerLook
+from waitlab.runtime.looks import ID_LETTERS, Lab, Part, ServiceLook, WorkerLook
 
-ID_LETTERS = 6  # of a container's id: Docker takes any beginning that no other has
 # A share is worth a colour once it is this many times the fair one, or less than its inverse, at some load.
 UNFAIR = 1.5
 SOME_LOAD = 5.0

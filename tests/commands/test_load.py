@@ -1,4 +1,4 @@
-"""What `lab load` reads from Locust and from the ledgers becomes the figures of its table."""
+"""What `lab load` reads from Locust and from the services becomes the figures of its table."""
 
 import pytest
 
@@ -36,5 +36,5 @@ def test_a_percentile_with_too_few_answers_beyond_it_is_marked() -> None:
 
 
 def test_shares_are_of_the_completed_requests() -> None:
-    assert load.ServiceView({1: 30, 2: 10}, 0.5).shares == {1: 0.75, 2: 0.25}
-    assert load.ServiceView({1: 0}, 0.5).shares == {}
+    assert load.ServiceView({"1": 30, "2": 10}, 0.5).shares == {"1": 0.75, "2": 0.25}
+    assert load.ServiceView({"1": 0}, 0.5).shares == {}

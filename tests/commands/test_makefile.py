@@ -1,5 +1,6 @@
 """`make` alone explains itself, and a machine that lacks something is told so at once."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +12,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 def make(*words: str, folder: Path = PROJECT) -> subprocess.CompletedProcess[str]:
     command = ["make", "--no-print-directory", "-C", str(folder), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    environment = {**os.environ, "RUNTIME": "local"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def bare_clone(tmp_path: Path) -> Path:
     """What a clone holds of that which `make` reads, with nothing installed."""
     folder = tmp_path / "a clone"
     shutil.copytree(PROJECT / "requirements", folder / "requirements")
-    for name in ("Makefile", "pyproject.toml"):
+    for name in ("Makefile", "pyproject.toml", "lab"):
         shutil.copy(PROJECT / name, folder)
     return folder
 

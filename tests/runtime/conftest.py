@@ -15,6 +15,7 @@ import pytest
 
 from tests.ports import free_ports
 from waitlab.runtime.local import plan
+from waitlab.runtime.local.looks import LocalLab
 from waitlab.runtime.local.state import PROJECT, Home
 from waitlab.status import Meter, as_json
 
@@ -52,7 +53,7 @@ class Lab:
 
     def status(self) -> dict[str, Any]:
         """What `lab status --json` prints, asked without its second look: all rates are 0."""
-        return dict(json.loads(as_json(Meter(self.home).read())))
+        return dict(json.loads(as_json(Meter(LocalLab(self.home)).read())))
 
     def processes(self) -> dict[int, str]:
         """Every living process that was started with this lab's folder in its command or environment."""

@@ -101,6 +101,12 @@ def test_status_tells_who_works(running: Lab) -> None:
     assert all(str(pid) in drawn.stdout for pid in flask["pids"])
 
 
+def test_the_addresses_are_what_up_printed(running: Lab) -> None:
+    printed = running("addresses")
+    assert printed.returncode == 0
+    assert running("up").stdout.endswith(printed.stdout)
+
+
 def test_a_second_up_changes_nothing(running: Lab) -> None:
     before = running.status()["parts"]
     again = running("up")

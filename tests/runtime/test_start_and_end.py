@@ -45,7 +45,8 @@ def test_two_parts_cannot_share_a_port(lab: Lab) -> None:
     ("settings", "code", "said"),
     [
         ({"FLASK_WORKRES": "2"}, 2, "did you mean FLASK_WORKERS?"),
-        ({"RUNTIME": "compose"}, 122, "not built in this version"),
+        ({"RUNTIME": "compose"}, 122, "use ./lab"),
+        ({"FLASK_MEMORY": "1G"}, 2, "FLASK_MEMORY limits a container"),
         ({"PROMETHEUS_BIN": "/nowhere/prometheus"}, 122, "PROMETHEUS_BIN=/path/to/prometheus"),
     ],
 )
@@ -106,7 +107,7 @@ def test_down_leaves_nothing_and_may_be_repeated(lab: Lab) -> None:
     assert lab("down").returncode == 0
     status = lab("status")
     assert status.returncode == 1
-    assert "lab up" in status.stderr
+    assert "make lab-up" in status.stderr
 
 
 def test_a_killed_supervisor_leaves_nothing(lab: Lab) -> None:

@@ -22,6 +22,7 @@ PURPOSES = {  # in the order in which a person needs them
     "postgres": "",
     "host": "this machine and PostgreSQL: /metrics",
 }
+ID_LETTERS = 6  # of a container's id: Docker takes any beginning that no other has
 PROMETHEUS_WITHOUT_A_PAGE = "an API without a page; ./lab status --watch shows the figures"
 
 

@@ -13,6 +13,7 @@ from waitlab.runtime import pages
 from waitlab.runtime.compose import containers
 from waitlab.runtime.compose.containers import Container
 from waitlab.runtime.looks import (
+    ID_LETTERS,
     PROMETHEUS_WITHOUT_A_PAGE,
     PURPOSES,
     Address,
@@ -78,7 +79,7 @@ class ContainerLab:
         completed: dict[str, int] = {}
         cpu_seconds: dict[str, float] = {}
         for replica in sorted(replicas):
-            prefix = f"{replica}/" if len(replicas) > 1 else ""
+            prefix = f"{replica[:ID_LETTERS]}/" if len(replicas) > 1 else ""
             total = 0
             for listener in (one for one in listeners if one.replica == replica):
                 if listener.page is None:

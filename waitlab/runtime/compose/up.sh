@@ -127,7 +127,10 @@ pull() {
 }
 
 no_image() {
-  fail 122 "the image $1 cannot be had: $(tail -n 1 "$work/log" | printable)" "docker pull $1 tries again; or: $instead"
+  local without=''
+  case $1 in */grafana:*) without='LAB_GRAFANA=0 leaves it out; ' ;; */tempo:*) without='LAB_TEMPO=0 leaves it out; ' ;; esac
+  fail 122 "the image $1 cannot be had: $(tail -n 1 "$work/log" | printable)" \
+    "docker pull $1 tries again; ${without}or: $instead"
 }
 
 settings() { # refuses what is wrong; else $work/settings has the ports to publish, and what is left out
