@@ -199,12 +199,16 @@ def doctor(
 ) -> None:
     """Say what this machine lacks to run the lab, and how to get it."""
     from waitlab import doctor as lab_doctor
+    from waitlab import runtime
     from waitlab.runtime.local import lab, plan
 
     if machine:
         lab_doctor.report_machine(as_json)
         return
-    findings = lab_doctor.examine(os.environ, plan.read(os.environ).ports, lab.is_up(_home()))
+    if runtime.in_container(os.environ):
+        findings = lab_doctor.examine_containers(os.environ)
+    else:
+        findings = lab_doctor.examine(os.environ, plan.read(os.environ).ports, lab.is_up(_home()))
     raise typer.Exit(0 if lab_doctor.report(findings, as_json) else 122)
 
 

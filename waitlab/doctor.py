@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +20,7 @@ from waitlab.runtime.local.state import PROJECT, parts_folder
 
 OPEN_FILES = 1024
 FREE_MB = 500
+CONTAINERS_MB = 1500  # the lab with Grafana and Tempo, and the load
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,18 @@ def examine(environment: Mapping[str, str], lab_ports: Mapping[str, int], lab_is
         _docker(),
     ]
     return findings + ([] if lab_is_up else [_port(setting, port) for setting, port in lab_ports.items()])
+
+
+def examine_containers(environment: Mapping[str, str]) -> list[Finding]:
+    """All that the lab in containers needs, seen from one of them: what ./lab asked the engine, and the machine."""
+    memory = dict(line.split()[:2] for line in Path("/proc/meminfo").read_text().splitlines())
+    free_mb = int(memory["MemAvailable:"]) // 1024
+    remedy = f"{CONTAINERS_MB} MB are needed: give Docker's machine more, or LAB_GRAFANA=0 LAB_TEMPO=0 make lab-up"
+    return [
+        Finding("Docker engine", True, environment.get("LAB_ENGINE", "")),
+        Finding("Compose plugin", True, environment.get("LAB_COMPOSE", "")),
+        Finding("free memory", free_mb >= CONTAINERS_MB, f"{free_mb} MB", remedy),
+    ]
 
 
 def _python() -> Finding:
@@ -121,7 +135,7 @@ def _free_space() -> Finding:
 
 
 def _docker() -> Finding:
-    remedy = "not needed: this version runs the lab as local processes"
+    remedy = "not needed: without it the lab runs as local processes"
     missing = Finding("Docker engine", False, "none answers", remedy, needed=False)
     if shutil.which("docker") is None:
         return missing

@@ -22,7 +22,7 @@ ids() {
 
 containers() { # a line each, as waitlab/runtime/compose/containers.py reads them
   local all service='{{index .Config.Labels "com.docker.compose.service"}}'
-  local health='{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}'
+  local health='{{with index .State "Health"}}{{.Status}}{{else}}none{{end}}' # .State.Health fails where there is none
   # shellcheck disable=SC2016 # the engine's own variables
   local ports='{{range $inside, $at := .HostConfig.PortBindings}}{{range $at}}{{.HostIp}}:{{.HostPort}}:{{$inside}},{{end}}{{end}}-'
   all=$(ids --all)

@@ -1,0 +1,170 @@
+"""./lab on a real engine: the same words as on the local runtime, and what it says when something is wrong."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.containers.conftest import PORTS, PROJECT, Lab
+from tests.ports import free_ports
+from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def other(settings: dict[str, str]) -> Lab:
+    """A lab that is down, with a name and ports of its own."""
+    project = f"waitlab-test-{secrets.token_hex(3)}"
+    ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+    return Lab(project, {**settings, **ports, "COMPOSE_PROJECT_NAME": project})
+
+
+def refused(lab: Lab, code: int, *said: str, folder: Path = PROJECT, **settings: str) -> str:
+    """What `up` with these settings says on standard error; nothing of that lab is left."""
+    done = subprocess.run(
+        [folder / "lab", "up"],
+        env={**lab.environment, **settings},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    for words in said:
+        assert words in done.stderr
+    assert lab.leftovers([]) == {}
+    return done.stdout
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone whose files a test may break."""
+    folder = tmp_path / "clone"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (PROJECT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / name, folder / name)
+    return folder
+
+
+def test_a_second_up_says_so_and_prints_the_addresses(lab: Lab) -> None:
+    before = lab.ids()
+    again = lab("up")
+    assert again.returncode == 0, again.stderr
+    first, _, rest = again.stdout.partition("\n")
+    assert first == "The lab is up, as it was started: the settings of this call change nothing."
+    assert lab("addresses").stdout.strip() == rest.strip()
+    for part in ("locust", "flask", "fastapi", "prometheus"):
+        assert lab.url(part) in rest
+    assert lab.ids() == before
+
+
+def test_both_witnesses_of_a_load_count_the_same(lab: Lab) -> None:
+    done = lab("load", "--json", timeout=200)
+    assert done.returncode == 0, done.stderr
+    for outcome in json.loads(done.stdout):
+        assert outcome["failures"] == 0
+        assert outcome["requests"] == sum(outcome["completed_by_worker"].values()) > 0
+        assert outcome["cpu_seconds_per_request"] > 0
+
+
+def test_logs(lab: Lab) -> None:
+    assert "serves on" in lab("logs", "fastapi", "-n", "50").stdout
+    everyone = lab("logs").stdout
+    assert "postgres-1" in everyone
+    assert "\033" not in everyone
+    unknown = lab("logs", "django")
+    assert unknown.returncode == 2
+    assert "the parts are" in unknown.stderr
+
+
+def test_status_can_be_watched_and_is_left_with_ctrl_c(lab: Lab) -> None:
+    command = [PROJECT / "lab", "status", "--watch"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=lab.environment, stdout=pipe, stderr=pipe, start_new_session=True) as watching:
+        time.sleep(6)
+        assert watching.poll() is None
+        os.killpg(watching.pid, signal.SIGINT)
+        out, _ = watching.communicate(timeout=30)
+    assert b"flask gunicorn sync" in out
+    wait_for(lambda: "-run-" not in lab.docker("ps", "--format", "{{.Names}}"), "the end of the container")
+
+
+def test_the_verbs_of_the_host_are_not_for_a_container(lab: Lab) -> None:
+    done = lab.run("docker", "compose", "run", "--rm", "--no-deps", "-T", "lab", "down")
+    assert done.returncode == 2
+    assert "use ./lab on the host" in done.stderr
+
+
+def test_the_demonstration_needs_no_lab_and_leaves_nothing(other: Lab) -> None:
+    done = other("demo", "--json")
+    assert done.returncode == 0, done.stderr
+    arms = json.loads(done.stdout.splitlines()[-1])
+    assert max(arms["blocked"]["seconds"]) > 3.5
+    assert max(arms["async"]["seconds"]) < 3.5
+    assert other.leftovers([]) == {}
+
+
+def test_a_lab_that_is_down_is_said_to_be(other: Lab) -> None:
+    for verb in (("status",), ("load",), ("scale", "flask", "4"), ("logs",)):
+        done = other(*verb)
+        assert (done.returncode, done.stderr) == (1, "the lab is not up\n  -> start it: make lab-up\n")
+    assert other("down").stdout == "The lab was not up.\n"
+
+
+def test_a_misspelt_setting_starts_nothing(other: Lab) -> None:
+    refused(other, 2, "FLASK_WORKER is not a setting of the lab", "did you mean FLASK_WORKERS?", FLASK_WORKER="4")
+
+
+def test_a_taken_port_is_named_with_its_setting(other: Lab) -> None:
+    with socket.create_server(("127.0.0.1", int(other.environment["FASTAPI_PORT"]))):
+        done = other("up")
+    assert done.returncode == 106
+    assert f"port {other.environment['FASTAPI_PORT']} (FASTAPI_PORT) is taken" in done.stderr
+    assert other.leftovers([]) == {}
+
+
+def test_a_part_without_enough_memory_ends_the_start(other: Lab) -> None:
+    refused(other, 1, "upstream was killed for lack of memory (limit 16 MB; UPSTREAM_MEMORY", UPSTREAM_MEMORY="16M")
+
+
+def test_a_part_that_dies_ends_the_start_with_its_last_words(other: Lab) -> None:
+    refused(other, 1, "upstream ended with exit code 2", "ERROR_RATE=200: must be", UPSTREAM_ERROR_RATE="200")
+
+
+def test_an_image_that_cannot_be_had_is_named(other: Lab, clone: Path) -> None:
+    compose = (clone / "compose.yaml").read_text()
+    (clone / "compose.yaml").write_text(compose.replace("image: nginx:", "image: localhost:9/no-such/nginx:"))
+    refused(other, 122, "the image localhost:9/no-such/nginx:", "RUNTIME=local make lab-up", folder=clone)
+
+
+def test_a_build_that_fails_shows_its_end(other: Lab, clone: Path) -> None:
+    dockerfile = (clone / "Dockerfile").read_text()
+    broken = dockerfile.replace("RUN python -m compileall -q .", 'RUN python -c "import made_of_cheese"')
+    (clone / "Dockerfile").write_text(broken)
+    refused(other, 122, "the images could not be built", "made_of_cheese", "RUNTIME=local make lab-up", folder=clone)
+
+
+@pytest.mark.parametrize("seconds", [1, 12])
+def test_an_interrupted_start_leaves_nothing(other: Lab, seconds: int) -> None:
+    pipe = subprocess.PIPE
+    command = [PROJECT / "lab", "up"]
+    with subprocess.Popen(command, env=other.environment, stdout=pipe, stderr=pipe, start_new_session=True) as starting:
+        time.sleep(seconds)
+        for _ in range(2):  # an impatient user's second Ctrl-C
+            os.killpg(starting.pid, signal.SIGINT)
+            time.sleep(0.3)
+        _, errors = starting.communicate(timeout=60)
+    assert starting.returncode == 105
+    assert errors.decode().strip() == "interrupted: the lab was stopped, nothing of it is left"
+    assert other.leftovers([]) == {}
