@@ -1,20 +1,26 @@
 """./lab on a real engine: the same words as on the local runtime, and what it says when something is wrong."""
 
+import fcntl
 import json
 import os
+import pty
 import secrets
+import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
+import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.containers.conftest import PORTS, PROJECT, Lab
 from tests.ports import free_ports
-from tests.waiting import wait_for
+from tests.waiting import eventually, wait_for
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
 
@@ -89,15 +95,36 @@ def test_logs(lab: Lab) -> None:
 
 
 def test_status_can_be_watched_and_is_left_with_ctrl_c(lab: Lab) -> None:
-    command = [PROJECT / "lab", "status", "--watch"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=lab.environment, stdout=pipe, stderr=pipe, start_new_session=True) as watching:
-        time.sleep(6)
-        assert watching.poll() is None
-        os.killpg(watching.pid, signal.SIGINT)
-        out, _ = watching.communicate(timeout=30)
-    assert b"flask gunicorn sync" in out
-    wait_for(lambda: "-run-" not in lab.docker("ps", "--format", "{{.Names}}"), "the end of the container")
+    """On a terminal, as a person does it."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    watching = subprocess.Popen(
+        [PROJECT / "lab", "status", "--watch"],
+        env={**lab.environment, "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    seen = b""
+
+    def shown() -> bool:
+        nonlocal seen
+        with suppress(OSError):  # the other end is closed
+            seen += os.read(ours, 65536) if select.select([ours], [], [], 0.1)[0] else b""
+        return b"fastapi" in seen and b"requests/s" in seen
+
+    try:
+        wait_for(shown, "the table")
+        os.write(ours, b"\x03")
+        assert eventually(lambda: shown() and watching.poll() is not None, 20)
+    finally:
+        watching.kill()
+        watching.wait()
+        os.close(ours)
+    assert watching.returncode == 0
+    assert "-run-" not in lab.docker("ps", "--filter", f"name={lab.project}", "--format", "{{.Names}}")
 
 
 def test_the_verbs_of_the_host_are_not_for_a_container(lab: Lab) -> None:

@@ -226,7 +226,7 @@ start() { # options of `compose up`; says each part that gets healthy, but those
 
 died() { # the part that `start` looks at
   local how="ended with exit code $code"
-  [ "$health" != unhealthy ] || how='does not get healthy'
+  [ "$state" != running ] || how='does not get healthy'
   [ "$code" != 137 ] || how='was killed by SIGKILL'
   [ "$oom" != true ] ||
     how="was killed for lack of memory (limit $((memory / 1048576)) MB; $(tr 'a-z-' 'A-Z_' <<<"$part")_MEMORY gives it more)"
