@@ -9,6 +9,7 @@ import re
 import secrets
 import socket
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import httpx
 import pytest
 
 from tests.ports import free_ports
-from tests.waiting import wait_for
+from tests.waiting import eventually, wait_for
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 COMPOSE = (PROJECT / "compose.yaml").read_text()
@@ -41,6 +42,11 @@ class Lab:
     def __call__(self, *words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """./lab with these words."""
         return self.run(str(PROJECT / "lab"), *words, timeout=timeout)
+
+    @property
+    def left_out(self) -> set[str]:
+        """The parts without an image."""
+        return {part for part in ("grafana", "tempo") if self.environment[f"LAB_{part.upper()}"] == "0"}
 
     def run(self, *command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -98,6 +104,17 @@ class Lab:
         """Every (replica, worker) of a service that Prometheus scrapes now, or still believes in."""
         found = self.prometheus(f'up{{service="{service}", worker!=""}}')
         return {(one["metric"]["replica"], one["metric"]["worker"]) for one in found}
+
+    def expect(self, service: str, workers: int, seconds: float) -> None:
+        """Prometheus sees `workers` of every replica, all of them up, and nothing that is no more."""
+        expected = dict.fromkeys(self.ids(service), workers)
+
+        def is_so() -> bool:
+            all_up = all(one["value"][1] == "1" for one in self.prometheus(f'up{{service="{service}"}}'))
+            return all_up and Counter(replica for replica, _ in self.seen(service)) == expected
+
+        if not eventually(is_so, seconds):
+            pytest.fail(f"after {seconds:.0f} s Prometheus sees {sorted(self.seen(service))} of {service}: {expected}")
 
     def up_again(self) -> None:
         """`./lab up` on a lab of which a part is dead."""
@@ -163,7 +180,7 @@ def engine() -> None:
 
 
 @pytest.fixture(scope="session")
-def settings(engine: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def settings(engine: None) -> dict[str, str]:
     """The environment of the tests' lab."""
     left_out = {
         setting: os.environ.get(setting) or str(int(has(image(part))))
@@ -174,7 +191,6 @@ def settings(engine: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         **dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True)),
         **left_out,
         "RUNTIME": "compose",
-        "LAB_HOME": str(tmp_path_factory.mktemp("lab")),
         "COMPOSE_PROJECT_NAME": f"waitlab-test-{secrets.token_hex(3)}",
         "FASTAPI_MEMORY": FASTAPI_MEMORY,
     }

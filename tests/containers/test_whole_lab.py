@@ -24,13 +24,13 @@ def test_every_pair_through_the_published_port(lab: Lab, stack: str, style: str,
 
 
 def test_the_published_port_hands_on_what_it_is_asked(lab: Lab) -> None:
-    """A broken path, a wrong method and a body too large reach the service, which refuses them in its own words."""
+    """A broken path, a wrong method and a wrong value reach the service, which refuses them in its own words."""
     for stack in contract.SERVICES:
         url = lab.url(stack)
         refused = [
             (404, httpx.get(f"{url}/sync/nowhere", trust_env=False)),
             (405, httpx.delete(f"{url}/sync/sleep", trust_env=False)),
-            (422, httpx.get(f"{url}/sync/sleep?ms=x", trust_env=False)),
+            (400, httpx.get(f"{url}/sync/sleep?ms=x", trust_env=False)),
         ]
         for expected, answer in refused:
             assert answer.status_code == expected, answer.text
@@ -46,21 +46,19 @@ def test_the_services_are_ready_and_see_their_limits(lab: Lab) -> None:
 
 def test_status_finds_every_part_healthy(lab: Lab) -> None:
     status = wait_for(lambda: (now := lab.status())["healthy"] and now, "health")
-    left_out = {part for part in ("grafana", "tempo") if lab.environment[f"LAB_{part.upper()}"] == "0"}
     parts = {"postgres", "upstream", "host", "flask", "fastapi", "edge", "locust", "locust-worker", "prometheus"}
-    assert set(status["parts"]) == parts | {"grafana", "tempo"} - left_out
+    assert set(status["parts"]) == parts | {"grafana", "tempo"} - lab.left_out
     for stack in contract.SERVICES:
         assert len(status["services"][stack]["each_worker"]) == 2
 
 
 def test_prometheus_sees_every_worker(lab: Lab) -> None:
     for stack in contract.SERVICES:
-        replica = lab.ids(stack)[0]
-        wait_for(lambda: lab.seen(stack) == {(replica, "1"), (replica, "2")}, f"a series for each worker of {stack}")  # noqa: B023
+        lab.expect(stack, 2, 20)
         series = lab.prometheus(f'lab_worker_cpu_seconds_total{{service="{stack}"}}')
         assert {(one["metric"]["replica"], one["metric"]["worker"]) for one in series} == lab.seen(stack)
-    wait_for(lambda: all(one["value"][1] == "1" for one in lab.prometheus("up")), "every target up")
-    assert {one["metric"]["replica"] for one in lab.prometheus("lab_load_users")} >= {lab.ids("locust")[0]}
+    assert {one["metric"]["replica"] for one in lab.prometheus("lab_load_users")} == {*lab.ids("locust-worker")}
+    assert {one["metric"]["replica"] for one in lab.prometheus("lab_host_cpus")} == {*lab.ids("host")}
 
 
 def test_prometheus_is_3_and_evaluates_the_rules(lab: Lab) -> None:
@@ -88,7 +86,7 @@ def test_exemplars_lead_from_a_figure_to_a_trace(lab: Lab) -> None:
 
 
 def test_a_trace_reaches_tempo_within_five_seconds(lab: Lab) -> None:
-    if lab.environment["LAB_TEMPO"] == "0":
+    if "tempo" in lab.left_out:
         pytest.skip(f"Tempo {NEEDS}that a request's trace can be found 5 s later")
     trace = secrets.token_hex(16)
     header = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}
@@ -99,7 +97,7 @@ def test_a_trace_reaches_tempo_within_five_seconds(lab: Lab) -> None:
 
 
 def test_grafana_shows_to_anyone_and_changes_for_nobody(lab: Lab) -> None:
-    if lab.environment["LAB_GRAFANA"] == "0":
+    if "grafana" in lab.left_out:
         pytest.skip(f"Grafana {NEEDS}its data sources, its home page, and that a viewer can change nothing")
     sources = lab.get("grafana", "/api/frontend/settings").json()["datasources"]
     assert {"prometheus", "tempo"} <= {source["type"] for source in sources.values()}
@@ -112,34 +110,36 @@ def test_grafana_shows_to_anyone_and_changes_for_nobody(lab: Lab) -> None:
     assert login.status_code == 401
 
 
+def outward() -> str:
+    """This machine's address as others see it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+        route.connect(("192.0.2.1", 9))  # sends nothing: only asks which address would be used
+        return str(route.getsockname()[0])
+
+
 def test_nothing_listens_on_any_address_but_loopback(lab: Lab, listeners_before: set[tuple[str, int]]) -> None:
-    mine = {int(lab.environment[name]) for name in lab.environment if name.endswith("_PORT")}
-    assert {(address, port) for address, port in listeners() - listeners_before if port in mine} == set()
-    assert listeners() <= listeners_before, "something else than the lab may have begun to listen meanwhile"
+    assert listeners() <= listeners_before, "the lab, or another program that was started meanwhile"
     for container in lab.ids():
         for bindings in (lab.inspect(container)["HostConfig"]["PortBindings"] or {}).values():
             assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
 
 
-def test_the_host_answers_on_no_other_address_of_its_own(lab: Lab) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
-        route.connect(("192.0.2.1", 9))  # sends nothing: only asks which address this machine would use
-        other = route.getsockname()[0]
+def test_no_other_address_of_this_machine_answers(lab: Lab) -> None:
     for name in ("FLASK_PORT", "FASTAPI_PORT", "LOCUST_PORT", "PROMETHEUS_PORT"):
         with socket.socket() as probe:
             probe.settimeout(2)
-            assert probe.connect_ex((other, int(lab.environment[name]))) != 0, (other, name)
+            assert probe.connect_ex((outward(), int(lab.environment[name]))) != 0, name
 
 
-def test_what_is_behind_reaches_nothing_outside(lab: Lab) -> None:
-    code = (
-        "import socket\n"
-        "try: socket.create_connection(('192.0.2.1', 80), 2)\n"
-        "except OSError as error: print(error.strerror)"
-    )
+def test_who_publishes_nothing_reaches_nothing_outside(lab: Lab) -> None:
+    """Told by the other network: who is in it reaches it. (This machine itself is reached on old engines.)"""
+    networks = lab.inspect(lab.ids("prometheus")[0])["NetworkSettings"]["Networks"]
+    outside = networks[f"{lab.project}_front"]["IPAddress"]
+    lab.docker("exec", lab.ids("edge")[0], "bash", "-c", f"exec 3<>/dev/tcp/{outside}/9090")
+    code = f"import socket; print(socket.socket().connect_ex(('{outside}', 9090)))"
     for service in ("flask", "fastapi", "upstream", "host", "locust-worker"):
-        said = lab.docker("exec", lab.ids(service)[0], "python", "-c", code).strip()
-        assert said == "Network is unreachable", service
+        refused = lab.run("docker", "exec", lab.ids(service)[0], "timeout", "1", "python", "-c", code)
+        assert refused.stdout.strip() != "0", service
 
 
 def test_locusts_page_answers_its_own_address_and_no_other(lab: Lab) -> None:
