@@ -2,6 +2,8 @@
 # $reason and $instead are its own.
 # shellcheck shell=bash disable=SC2154
 export COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-waitlab}
+# The engine refuses a limit above the CPUs it has, and compose.yaml's default is two.
+if [ "$(docker info --format '{{.NCPU}}')" = 1 ]; then export LAB_CPUS=${LAB_CPUS:-1}; fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 job='' keep=''
@@ -200,6 +202,8 @@ mend() { # start anew what is dead or gone; the others go on, with as many repli
 start() { # options of `compose up`; says each part that gets healthy, but those in $said, until all are
   local began=$SECONDS told=" ${said:-} " starts waits part id state health oom code memory
   told=${told//$'\n'/ }
+  # Without Tempo the spans go to files, as on the local runtime, rather than nowhere.
+  if grep -qx 'without tempo' "$work/settings"; then export OTLP_ENDPOINT=${OTLP_ENDPOINT-}; fi
   # shellcheck disable=SC2046 # a word for each part
   begin compose up --detach --no-build --no-recreate "$@" $(parts)
   while :; do
