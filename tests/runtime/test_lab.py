@@ -20,6 +20,7 @@ from tests.waiting import eventually
 from waitlab.errors import LabError
 from waitlab.runtime.local import lab as local
 from waitlab.runtime.local import plan, ports, state
+from waitlab.runtime.local.looks import LocalLab
 from waitlab.telemetry import names
 
 SEEN_SECONDS = 20  # twice the bound within which Prometheus is to see a worker come or go
@@ -202,7 +203,7 @@ def test_scaling_that_is_refused(running: Lab, service: str, workers: int, said:
         local.scale(running.home, service, workers)
     assert refused.value.code == 2
     assert said in refused.value.message + refused.value.remedy
-    assert local.asked_workers(running.home, "flask") == 2
+    assert LocalLab(running.home).look(probe=False).services["flask"].asked == 2
 
 
 def test_logs(running: Lab) -> None:

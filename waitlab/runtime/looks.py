@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from waitlab.runtime.pages import Metrics
+from waitlab.runtime import pages
 from waitlab.telemetry import names
 
 WAITING_INSIDE = (names.TOKENS_WAITING, names.EXECUTOR_WAITING, names.WORKER_REQUESTS_WAITING)
@@ -23,7 +23,6 @@ PURPOSES = {  # in the order in which a person needs them
     "host": "this machine and PostgreSQL: /metrics",
 }
 ID_LETTERS = 6  # of a container's id: Docker takes any beginning that no other has
-PROMETHEUS_WITHOUT_A_PAGE = "an API without a page; ./lab status --watch shows the figures"
 
 
 @dataclass(frozen=True)
@@ -104,21 +103,24 @@ class Lab(Protocol):
 
     def look(self, probe: bool) -> Look:
         """The lab now. `probe`: also ask the other parts, which takes up to 2 s each when they hang."""
-        ...
 
     def counts(self, service: str) -> Counts:
         """The second witness of a load, exact while the service rests."""
-        ...
 
     def services(self) -> dict[str, str]:
         """Where a load reaches each service."""
-        ...
 
     def addresses(self) -> list[Address]:
         """Where a person reaches the running parts, in the order in which they are needed."""
-        ...
 
 
-def waiting(page: Metrics | None) -> int:
+def prometheus_purpose(url: str) -> str:
+    """What the Prometheus that answers at `url` is for: a distribution's package has an API but no page."""
+    if all(pages.ailment(url + page, 2.0) for page in ("/query", "/graph")):
+        return "an API without a page; ./lab status --watch shows the figures"
+    return PURPOSES["prometheus"]
+
+
+def waiting(page: pages.Metrics | None) -> int:
     """What waits inside the worker whose page this is."""
     return int(sum(page.total(name) for name in WAITING_INSIDE)) if page else 0

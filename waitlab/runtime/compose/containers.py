@@ -20,7 +20,6 @@ PUBLISHED = {  # the part a person knows: its container, and the port inside tha
     "prometheus": ("prometheus", 9090),
     "grafana": ("grafana", 3000),
 }
-_RUNNING = ("running", "restarting")
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Container:
 
     @property
     def runs(self) -> bool:
-        return self.state in _RUNNING
+        return self.state == "running"
 
     @property
     def word(self) -> str:
@@ -53,13 +52,17 @@ class Container:
         if self.runs:
             return "fails its health check" if self.health == "unhealthy" else ""
         if self.out_of_memory:
-            limit = f"limit {self.memory_limit / 2**20:.0f} MB; " if self.memory_limit else ""
-            setting = f"{self.service.upper().replace('-', '_')}_MEMORY"
-            return f"was killed for lack of memory ({limit}{setting} gives it more)"
+            return f"was killed for lack of memory ({memory_hint(self.service, self.memory_limit)})"
         if self.exit_code > 128:
             with suppress(ValueError):
                 return f"was killed by {signal.Signals(self.exit_code - 128).name}"
         return f"is {self.state}" if self.state in ("paused", "created") else f"ended with exit code {self.exit_code}"
+
+
+def memory_hint(service: str, limit_bytes: float) -> str:
+    """How much memory a service's container may have, where that is limited, and which setting says so."""
+    limit = f"limit {limit_bytes / 2**20:.0f} MB; " if limit_bytes else ""
+    return f"{limit}{service.upper().replace('-', '_')}_MEMORY gives it more"
 
 
 def read(environment: Mapping[str, str]) -> list[Container]:

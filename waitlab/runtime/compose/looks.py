@@ -14,7 +14,6 @@ from waitlab.runtime.compose import containers
 from waitlab.runtime.compose.containers import Container
 from waitlab.runtime.looks import (
     ID_LETTERS,
-    PROMETHEUS_WITHOUT_A_PAGE,
     PURPOSES,
     Address,
     Counts,
@@ -22,6 +21,7 @@ from waitlab.runtime.looks import (
     Part,
     ServiceLook,
     WorkerLook,
+    prometheus_purpose,
     waiting,
 )
 from waitlab.runtime.pages import Metrics
@@ -29,7 +29,7 @@ from waitlab.telemetry import names
 
 SCRAPE_SECONDS = 2.0  # a worker's quota may be small
 PROBE_SECONDS = 2.0
-MANY = 32
+AT_ONCE = 32  # pages that are read at the same time
 PROBES = {  # what each part answers itself; postgres and edge are left to the engine's health check
     "upstream": "http://upstream:8009/healthz",
     "host": "http://host:9110/healthz",
@@ -66,7 +66,7 @@ class ContainerLab:
         services = {name: self._service(name) for name in self.doors if name in known}
         if probe:
             asked = [name for name in PROBES if name in known]
-            with ThreadPoolExecutor(MANY) as pool:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
                 self.probed = dict(zip(asked, pool.map(self._probe, asked), strict=True))
         parts = dict(self._parts(services))
         starts = any(part.state == "starting" for part in parts.values())
@@ -106,9 +106,8 @@ class ContainerLab:
         self._require_up()
         found = {part: self._url(part) for part in PURPOSES}
         purposes = dict(PURPOSES)
-        prometheus = PROBES["prometheus"].removesuffix("/-/ready")
-        if found["prometheus"] and all(pages.ailment(prometheus + page, 2.0) for page in ("/query", "/graph")):
-            purposes["prometheus"] = PROMETHEUS_WITHOUT_A_PAGE
+        if found["prometheus"]:
+            purposes["prometheus"] = prometheus_purpose("http://prometheus:9090")
         return [Address(part, url, purposes[part]) for part, url in found.items() if url]
 
     def _probe(self, name: str) -> str:
@@ -134,15 +133,12 @@ class ContainerLab:
                 yield service, Part(None, self._url(service), "dead", False, "is gone")
 
     def _part(self, container: Container, services: Mapping[str, ServiceLook]) -> Part:
-        service, ailment = container.service, container.ailment
-        healthy = container.word == "healthy" and not ailment
-        if service in services and container.runs:
-            look = services[service]
-            healthy, ailment = look.healthy and healthy, look.detail or ailment
-        elif container.runs:
-            ailment = self.probed.get(service, "") or ailment
-            healthy = healthy and not ailment
-        return Part(None, self._url(service), container.word, healthy, ailment, container.id)
+        look = services.get(container.service)
+        seen = look.detail if look else self.probed.get(container.service, "")
+        answers = look.healthy if look else not seen
+        healthy = answers and container.word == "healthy" and not container.ailment
+        detail = (seen if container.runs else "") or container.ailment
+        return Part(None, self._url(container.service), container.word, healthy, detail, container.id)
 
     def _service(self, name: str) -> ServiceLook:
         listeners = self._listeners(name)
@@ -181,7 +177,7 @@ class ContainerLab:
             page = pages.metrics(address, SCRAPE_SECONDS)
             return Listener(labels["replica"], labels[names.WORKER], time.monotonic(), page)
 
-        with ThreadPoolExecutor(MANY) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(read, targets))
 
 
@@ -202,7 +198,6 @@ def _worker(listener: Listener, page: Metrics) -> WorkerLook:
 def _out_of_memory(name: str, parents: list[Metrics]) -> str:
     """In words, how often the kernel killed a worker because its container used all its memory."""
     kills = int(sum(page.total(names.CGROUP_OOM_KILLS) for page in parents))
-    limit = max(page.total(names.CGROUP_MEMORY_LIMIT) for page in parents) / 2**20
+    limit = max(page.total(names.CGROUP_MEMORY_LIMIT) for page in parents)
     times = "once" if kills == 1 else f"{kills} times"
-    more = f"limit {limit:.0f} MB; {name.upper()}_MEMORY gives it more"
-    return f"a worker was killed for lack of memory {times} ({more})" if kills else ""
+    return f"a worker was killed for lack of memory {times} ({containers.memory_hint(name, limit)})" if kills else ""

@@ -1,4 +1,4 @@
-"""The local lab as its user handles it: start, scale, stop, addresses, logs."""
+"""The local lab as its user handles it: start, scale, stop, logs."""
 
 import os
 import signal
@@ -10,10 +10,8 @@ from pathlib import Path
 
 from waitlab import process
 from waitlab.errors import LabError
-from waitlab.runtime import pages
-from waitlab.runtime.local import certificate, health, plan, ports, postgres, prometheus, state
+from waitlab.runtime.local import certificate, plan, ports, postgres, prometheus, state
 from waitlab.runtime.local.state import Home, LabState
-from waitlab.runtime.looks import PROMETHEUS_WITHOUT_A_PAGE, PURPOSES, Address
 from waitlab.serve import scale as serve_scale
 
 HOW_TO_START = "start it: make lab-up"
@@ -127,27 +125,6 @@ def scale(home: Home, service: str, workers: int) -> int:
     return serve_scale.change(home.run(service), service, workers, connections)
 
 
-def asked_workers(home: Home, service: str) -> int | None:
-    """How many workers a service should have: what was last scaled to, else what it was started with."""
-    with suppress(FileNotFoundError, ValueError):
-        return int((home.run(service) / "workers").read_text())
-    facts = health.served(home, service)
-    return int(facts["workers"]) if facts else None
-
-
-def addresses(home: Home) -> list[Address]:
-    """Where the running parts are reached, in the order a person needs them."""
-    lab = require_up(home)
-    purposes = {**PURPOSES, "postgres": f"password in {_shown(home.run('postgres') / 'url')}"}
-    if "prometheus" in lab.parts and not _has_page(lab.parts["prometheus"].url):
-        purposes["prometheus"] = PROMETHEUS_WITHOUT_A_PAGE
-    return [Address(name, lab.parts[name].url, purposes[name]) for name in purposes if name in lab.parts]
-
-
-def _has_page(prometheus_url: str) -> bool:
-    return not all(pages.ailment(prometheus_url + page, 2.0) for page in ("/query", "/graph"))
-
-
 def log_files(home: Home, part: str | None) -> dict[str, Path]:
     """The logs there are, of one part or of all, also of a lab that is down. LabError for an unknown part."""
     names = ("supervisor", *plan.PARTS)
@@ -157,8 +134,3 @@ def log_files(home: Home, part: str | None) -> dict[str, Path]:
     if not found:
         raise LabError(f"there is no log of {part or 'the lab'} yet", HOW_TO_START)
     return found
-
-
-def _shown(path: Path) -> str:
-    """A path as short as it can be said from where the user is."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -3,12 +3,24 @@
 import json
 import time
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 from waitlab import process
 from waitlab.runtime import pages
 from waitlab.runtime.local import health, lab, plan
 from waitlab.runtime.local.state import Home, LabState
-from waitlab.runtime.looks import Address, Counts, Look, Part, ServiceLook, WorkerLook, waiting
+from waitlab.runtime.looks import (
+    PURPOSES,
+    Address,
+    Counts,
+    Look,
+    Part,
+    ServiceLook,
+    WorkerLook,
+    prometheus_purpose,
+    waiting,
+)
 from waitlab.telemetry import costs, ledger, names
 
 SCRAPE_SECONDS = 0.5
@@ -48,7 +60,11 @@ class LocalLab:
 
     def addresses(self) -> list[Address]:
         """Where the running parts are reached."""
-        return lab.addresses(self.home)
+        parts = lab.require_up(self.home).parts
+        purposes = {**PURPOSES, "postgres": f"password in {_shown(self.home.run('postgres') / 'url')}"}
+        if "prometheus" in parts:
+            purposes["prometheus"] = prometheus_purpose(parts["prometheus"].url)
+        return [Address(name, parts[name].url, purposes[name]) for name in purposes if name in parts]
 
     def _ailment(self, name: str, state: LabState) -> str:
         with suppress(FileNotFoundError):
@@ -67,7 +83,7 @@ class LocalLab:
         facts = health.served(self.home, name) or {}
         with suppress(FileNotFoundError):
             workers = [_worker(slot) for slot in ledger.read(self.home.run(name)) if slot.alive and slot.port]
-            asked = lab.asked_workers(self.home, name) or 0
+            asked = self._asked(name, facts)
             detail = "" if len(workers) == asked else f"{len(workers)} of {asked} workers live"
             return ServiceLook(
                 url=url,
@@ -82,6 +98,12 @@ class LocalLab:
             )
         return ServiceLook(url)
 
+    def _asked(self, name: str, facts: dict[str, Any]) -> int:
+        """How many workers a service should have: what was last scaled to, else what it was started with."""
+        with suppress(FileNotFoundError, ValueError):
+            return int((self.home.run(name) / "workers").read_text())
+        return int(facts.get("workers", 0))
+
     def _accept_queue(self, name: str) -> int:
         with suppress(FileNotFoundError, ValueError, KeyError):
             for group in json.loads((self.home.targets / f"{name}.json").read_text()):
@@ -89,6 +111,11 @@ class LocalLab:
                     page = pages.metrics(group["targets"][0], SCRAPE_SECONDS)
                     return int(page.total(names.ACCEPT_QUEUE)) if page else 0
         return 0
+
+
+def _shown(path: Path) -> str:
+    """A path as short as it can be said from where the user is."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _worker(slot: ledger.Slot) -> WorkerLook:
