@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from waitlab import runtime
 from waitlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ OF_THE_HOST = ("up", "down", "scale", "logs")  # in containers these are the eng
 
 @app.callback()
 def _check_place(context: typer.Context) -> None:
-    from waitlab import runtime
-
     if not runtime.in_container(os.environ):
         runtime.why_local(os.environ)
     elif context.invoked_subcommand in OF_THE_HOST:
@@ -57,7 +56,6 @@ def up(
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay; Ctrl-C stops the lab.")] = False,
 ) -> None:
     """Start the lab, wait until every part is healthy, print the addresses."""
-    from waitlab import runtime
     from waitlab.runtime.local import lab
 
     home, console = _home(), _console()
@@ -99,7 +97,7 @@ def status(
 
     try:
         meter = lab_status.Meter(_lab())
-        now = meter.read(probe=False)
+        meter.read(probe=False)
     except LabError:
         if as_json:
             print(lab_status.as_json(lab_status.LabStatus("down")))
@@ -143,9 +141,8 @@ def scale(
 ) -> None:
     """Change how many workers a service has, without a restart."""
     from waitlab.runtime.local import lab
-    from waitlab.serve.scale import said
 
-    _console().print(said(service, lab.scale(_home(), service, workers), workers))
+    _console().print(lab.scale(_home(), service, workers))
 
 
 # What follows belongs to modules of its own, one for each command.
@@ -183,7 +180,6 @@ def traces(
     as_json: AsJson = False,
 ) -> None:
     """The slowest recorded traces, as waterfalls."""
-    from waitlab import runtime
     from waitlab import traces as lab_traces
 
     if runtime.in_container(os.environ):
@@ -199,7 +195,6 @@ def doctor(
 ) -> None:
     """Say what this machine lacks to run the lab, and how to get it."""
     from waitlab import doctor as lab_doctor
-    from waitlab import runtime
     from waitlab.runtime.local import lab, plan
 
     if machine:
@@ -297,8 +292,6 @@ def _watch(meter: "Meter") -> None:
 
 def _lab() -> "Lab":
     """The running lab, as it can be seen from here."""
-    from waitlab import runtime
-
     if runtime.in_container(os.environ):
         from waitlab.runtime.compose.looks import ContainerLab
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -51,8 +50,7 @@ def examine(environment: Mapping[str, str], lab_ports: Mapping[str, int], lab_is
 
 def examine_containers(environment: Mapping[str, str]) -> list[Finding]:
     """All that the lab in containers needs, seen from one of them: what ./lab asked the engine, and the machine."""
-    memory = dict(line.split()[:2] for line in Path("/proc/meminfo").read_text().splitlines())
-    free_mb = int(memory["MemAvailable:"]) // 1024
+    free_mb = machine.memory_bytes()["MemAvailable"] // 2**20
     remedy = f"{CONTAINERS_MB} MB are needed: give Docker's machine more, or LAB_GRAFANA=0 LAB_TEMPO=0 make lab-up"
     return [
         Finding("Docker engine", True, environment.get("LAB_ENGINE", "")),

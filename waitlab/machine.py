@@ -101,7 +101,7 @@ def measure(progress: Callable[[str], None] = lambda step: None) -> Machine:
     overshoot = _sleep_overshoot()
     progress(f"loopback ({LOOPBACK_SECONDS:.0f} s)")
     round_trip = _loopback_round_trip(LOOPBACK_SECONDS)
-    memory, quota = _memory(), cgroup.cpu()
+    memory, quota = memory_bytes(), cgroup.cpu()
     return Machine(
         kernel=platform.release(),
         python=platform.python_version(),
@@ -130,7 +130,8 @@ def _read(path: str) -> str | None:
         return None
 
 
-def _memory() -> dict[str, int]:
+def memory_bytes() -> dict[str, int]:
+    """The kernel's figures of this machine's memory: MemTotal, MemAvailable and the others."""
     rows = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
     return {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows}
 

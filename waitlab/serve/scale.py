@@ -16,8 +16,8 @@ from waitlab.telemetry import ledger
 SECONDS = 30.0
 
 
-def change(run_dir: Path, service: str, workers: int, connections: int | None, replicas: int = 1) -> int:
-    """Give the service that runs in `run_dir` so many workers and wait until just these live; how many it had before.
+def change(run_dir: Path, service: str, workers: int, connections: int | None, replicas: int = 1) -> str:
+    """Give the service that runs in `run_dir` so many workers and wait until just these live; what was done, in words.
 
     LabError when that may not be, or is not so in time. `connections` is how many PostgreSQL gives, None where there is
     none; `replicas` is how many of this service share them, this one included.
@@ -28,16 +28,16 @@ def change(run_dir: Path, service: str, workers: int, connections: int | None, r
     excess = None if connections is None else pool_excess(workers, pool_size, connections, replicas)
     if excess:
         raise LabError(f"{service}: {excess}", f"start the lab with a smaller {service.upper()}_POOL_SIZE", 2)
-    before = live_workers(run_dir)
+    before = _live_workers(run_dir)
     _ask(run_dir, workers)
     deadline = time.monotonic() + SECONDS
-    while (now := live_workers(run_dir)) != workers:
+    while (now := _live_workers(run_dir)) != workers:
         _facts(run_dir, service)  # it may have ended
         if time.monotonic() > deadline:
             message = f"{service} has {now} workers after {SECONDS:.0f} s, not {workers}"
             raise LabError(message, f"a worker leaves when its last request is answered; see: ./lab logs {service}")
         time.sleep(0.05)
-    return before
+    return f"{service}: {before} -> {workers} workers, all live."
 
 
 def pool_excess(workers: int, pool_size: int, connections: int, replicas: int = 1) -> str | None:
@@ -50,18 +50,6 @@ def pool_excess(workers: int, pool_size: int, connections: int, replicas: int = 
     return f"{asked}, but PostgreSQL gives {connections}"
 
 
-def live_workers(run_dir: Path) -> int:
-    """How many workers of the service in `run_dir` live and can be scraped; none where there is no service."""
-    with suppress(FileNotFoundError):
-        return sum(1 for slot in ledger.read(run_dir) if slot.alive and slot.port)
-    return 0
-
-
-def said(service: str, before: int, workers: int) -> str:
-    """What was done, in words."""
-    return f"{service}: {before} -> {workers} workers, all live."
-
-
 def replicas_of(service: str, targets_dir: Path) -> int:
     """How many of a service announce themselves there; this one counts even if it does not."""
     found = 0
@@ -70,6 +58,13 @@ def replicas_of(service: str, targets_dir: Path) -> int:
             labels = [group["labels"] for group in json.loads(file.read_text())]
             found += {"service": service, "worker": ""}.items() <= labels[0].items()
     return max(1, found)
+
+
+def _live_workers(run_dir: Path) -> int:
+    """How many workers live and can be scraped; none where there is no service."""
+    with suppress(FileNotFoundError):
+        return sum(1 for slot in ledger.read(run_dir) if slot.alive and slot.port)
+    return 0
 
 
 def _facts(run_dir: Path, service: str) -> dict[str, Any]:
@@ -97,9 +92,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
             raise LabError("waitlab.serve.scale takes a number of workers, and RUN_DIR", code=2)
         connections = postgres.connections(environment) if asked.database_url else None
         replicas = replicas_of(asked.service, asked.targets_dir or asked.run_dir / "targets")
-        workers = int(arguments[0])
-        before = change(asked.run_dir, asked.service, workers, connections, replicas)
-        print(said(asked.service, before, workers))
+        print(change(asked.run_dir, asked.service, int(arguments[0]), connections, replicas))
         return 0
     except settings.SettingError as error:
         failed = LabError(str(error), code=2)

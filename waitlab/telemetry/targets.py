@@ -80,7 +80,10 @@ class TargetFile:
             os.utime(self.path)
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write(self.path, groups)
+        unfinished = self.path.with_suffix(".new")  # no .json: Prometheus may read at any moment
+        unfinished.write_text(json.dumps(groups, indent=1), encoding="utf-8")
+        unfinished.chmod(0o644)
+        unfinished.replace(self.path)
         self._written = groups
 
     def remove(self) -> None:
@@ -90,14 +93,6 @@ class TargetFile:
         if self._made_folder:
             with suppress(OSError):  # another one writes there too
                 self.path.parent.rmdir()
-
-
-def write(file: Path, groups: Sequence[Group]) -> None:
-    """In one step, since Prometheus may read at any moment; the unfinished file does not end in .json."""
-    unfinished = file.with_suffix(".new")
-    unfinished.write_text(json.dumps(groups, indent=1), encoding="utf-8")
-    unfinished.chmod(0o644)
-    unfinished.replace(file)
 
 
 def sweep(folder: Path) -> None:

@@ -10,13 +10,11 @@ import sys
 from collections.abc import Mapping
 
 from waitlab.errors import LabError
+from waitlab.runtime.compose import containers
 from waitlab.runtime.local import plan
 
-PUBLISHED = {
-    **{name: plan.PORTS[name] for name in ("FLASK_PORT", "FASTAPI_PORT", "LOCUST_PORT", "PROMETHEUS_PORT")},
-    "GRAFANA_PORT": 3000,
-}
-OPTIONAL = {"LAB_GRAFANA": "grafana", "LAB_TEMPO": "tempo"}
+PORTS = {f"{part.upper()}_PORT": port for part, (_, port) in containers.PUBLISHED.items()}  # by default as inside
+LEFT_OUT_BY = {f"LAB_{part.upper()}": part for part in containers.OPTIONAL}
 ALLOWED = {
     "CPUS": (r"\d{1,4}(\.\d{1,3})?|\.\d{1,3}", "a number of CPUs such as 2 or 0.5"),
     "MEMORY": (r"\d{1,12}([bkmgBKMG]|[kmgKMG][bB])?", "an amount such as 512M or 2G"),
@@ -32,10 +30,10 @@ def check(environment: Mapping[str, str]) -> dict[str, int]:
         plan.check_service(name, knobs, with_database=True)
     for setting in sorted(plan.CONTAINER_SETTINGS | {"LAB_CPUS"}):
         _require(environment, setting, *ALLOWED[setting.rpartition("_")[2]])
-    for setting in OPTIONAL:
+    for setting in LEFT_OUT_BY:
         _require(environment, setting, "[01]", "1, or 0 to leave it out")
     _require(environment, "LAB_BIND", r"\d{1,3}(\.\d{1,3}){3}", "an IPv4 address of this machine")
-    found = {setting: plan.port(environment, setting, default) for setting, default in PUBLISHED.items()}
+    found = {setting: plan.port(environment, setting, default) for setting, default in PORTS.items()}
     for setting, port in found.items():
         twin = next((other for other in found if other != setting and found[other] == port), None)
         if twin is not None:
@@ -61,7 +59,7 @@ def main() -> None:
     try:
         for setting, port in check(given).items():
             print("port", setting, port, given.get("LAB_BIND") or "127.0.0.1")
-        for setting, part in OPTIONAL.items():
+        for setting, part in LEFT_OUT_BY.items():
             if given.get(setting) == "0":
                 print("without", part)
     except LabError as error:

@@ -115,8 +115,8 @@ def stop(home: Home) -> bool:
     return True
 
 
-def scale(home: Home, service: str, workers: int) -> int:
-    """Give a service `workers` workers and wait until just these live; how many it had before."""
+def scale(home: Home, service: str, workers: int) -> str:
+    """Give a service `workers` workers and wait until just these live; what was done, in words."""
     lab = require_up(home)
     if service not in plan.SERVICES or service not in lab.parts:
         running = ", ".join(name for name in plan.SERVICES if name in lab.parts)
