@@ -15,12 +15,15 @@ RUN mkdir /targets /run/lab && chown 10000:10000 /targets /run/lab
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/lab HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /lab
 
-FROM user AS services
-COPY --from=services-packages /opt/venv /opt/venv
+FROM user AS code
 COPY locustfiles locustfiles
 COPY services services
 COPY waitlab waitlab
 RUN python -m compileall -q .
+
+FROM user AS services
+COPY --from=services-packages /opt/venv /opt/venv
+COPY --from=code /lab /lab
 USER 10000:10000
 CMD ["python", "-m", "waitlab.serve"]
 
@@ -31,9 +34,6 @@ RUN /opt/installer/bin/pip --python /opt/venv install --quiet --no-cache-dir --d
 
 FROM user AS lab
 COPY --from=lab-packages /opt/venv /opt/venv
-COPY locustfiles locustfiles
-COPY services services
-COPY waitlab waitlab
-RUN python -m compileall -q .
+COPY --from=code /lab /lab
 USER 10000:10000
 ENTRYPOINT ["python", "-m", "waitlab.cli"]
