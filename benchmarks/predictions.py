@@ -98,9 +98,9 @@ def measure(arm: Arm) -> dict[str, float]:
             warm_up = 3 + USERS / arm.predicted
             asked = load.Load(arm.service, *arm.request, "ms=200", "IoBound", USERS)
             seconds = round(warm_up + arm.window_seconds + 2)
-            command = load.locust_command(asked, seconds, folder / "locust")
+            options = load.locust_options(asked, seconds, "--json-file", str(folder / "locust"))
             environment = {**os.environ, "LAB_SERVICES": json.dumps({arm.service: url})}
-            locust = process.start(command, environment=environment, log=folder / "locust.log")
+            locust = process.start([*load.LOCUST, *options], environment=environment, log=folder / "locust.log")
             _wait_for_first_request(run_dir)
             time.sleep(warm_up)
             begin, before = time.time(), _completed(run_dir)

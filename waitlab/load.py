@@ -22,6 +22,7 @@ from waitlab.runtime.local import logs
 from waitlab.runtime.looks import Counts, Lab
 
 LOCUSTFILE = Path(__file__).resolve().parent.parent / "locustfiles" / "lab.py"
+LOCUST = (str(Path(sys.executable).with_name("locust")), "-f", str(LOCUSTFILE))
 SECONDS = 8
 DRAIN_SECONDS = 10
 # A percentile says something only when about ten answers lie beyond it.
@@ -162,7 +163,7 @@ def drive(load: Load, environment: Mapping[str, str], seconds: int, tick: Tick) 
     """Run Locust headless for `seconds`, let every user finish its last request, and read what it saw."""
     with tempfile.TemporaryDirectory(prefix="lab-load-") as folder:
         out, log = Path(folder) / "locust", Path(folder) / "log"
-        command = locust_command(load, seconds, out)
+        command = [*LOCUST, *locust_options(load, seconds, "--json-file", str(out))]
         began = time.monotonic()
         locust = process.start(command, environment=environment, log=log)
         try:
@@ -177,14 +178,13 @@ def drive(load: Load, environment: Mapping[str, str], seconds: int, tick: Tick) 
         return read_client_view(json.loads(result.read_text()))
 
 
-def locust_command(load: Load, seconds: int, out: Path) -> list[str]:
-    """Locust headless for `seconds`; it writes what it saw to `out` with .json behind it."""
+def locust_options(load: Load, seconds: int, *output: str) -> list[str]:
+    """Locust headless for `seconds`; `output` says where it writes what it saw: --json, or --json-file and a path."""
     return [
-        str(Path(sys.executable).with_name("locust")),
-        *("-f", str(LOCUSTFILE), "--headless", "--only-summary", "--exit-code-on-error", "0"),
+        *("--headless", "--only-summary", "--exit-code-on-error", "0", *output),
         *("-u", str(load.users), "-r", str(load.users), "-t", f"{seconds}s", "-s", f"{DRAIN_SECONDS}s"),
         *("--service", load.service, "--style", load.style, "--workload", load.workload),
-        *("--parameters", load.parameters, "--json-file", str(out), load.user_class),
+        *("--parameters", load.parameters, load.user_class),
     ]
 
 
