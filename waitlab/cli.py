@@ -323,9 +323,7 @@ def main() -> None:
     try:
         app(prog_name="lab")
     except LabError as error:
-        print(error.message, file=sys.stderr)
-        if error.remedy:
-            print(f"  -> {error.remedy}", file=sys.stderr)
+        print(error.told, file=sys.stderr)
         sys.exit(error.code)
     except OSError as error:
         if error.filename is None:  # no file the user named, or that the lab keeps: that is not expected

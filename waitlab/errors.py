@@ -12,3 +12,8 @@ class LabError(Exception):
         self.message = message
         self.remedy = remedy
         self.code = code
+
+    @property
+    def told(self) -> str:
+        """Message and remedy as a person reads them."""
+        return f"{self.message}\n  -> {self.remedy}" if self.remedy else self.message

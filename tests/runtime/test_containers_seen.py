@@ -179,7 +179,7 @@ def test_a_page_is_read_with_its_labels() -> None:
 def test_the_parts_are_those_of_compose_yaml() -> None:
     assert set(containers.PARTS) == set(COMPOSE["services"]) - {"setup", "lab"}
     for service, port in containers.PUBLISHED.values():
-        assert any(published.endswith(f":{port}") for published in COMPOSE["services"][service]["ports"])
+        assert any(published.endswith(f"_PORT:-{port}}}:{port}") for published in COMPOSE["services"][service]["ports"])
 
 
 def test_the_limits_are_those_of_compose_yaml() -> None:

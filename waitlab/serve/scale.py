@@ -98,7 +98,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
         failed = LabError(str(error), code=2)
     except LabError as error:
         failed = error
-    print("\n  -> ".join(filter(None, (failed.message, failed.remedy))), file=sys.stderr)
+    print(failed.told, file=sys.stderr)
     return failed.code
 
 

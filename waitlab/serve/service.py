@@ -166,10 +166,10 @@ class Service:
     def _report_oom_kills(self) -> None:
         """Say what only the kernel knows: to a server a worker that died so was killed by anyone."""
         memory = cgroup.memory()
-        kills, self._oom_kills = self._oom_kills, memory.oom_kills if memory else 0
-        if memory and memory.oom_kills > kills:
+        before, self._oom_kills = self._oom_kills, memory.oom_kills if memory else 0
+        if memory and memory.oom_kills > before:
             words = "out of memory: the kernel killed %d of the processes that share a limit of %d MiB"
-            _log.error(words, memory.oom_kills - kills, memory.limit_bytes // 2**20)
+            _log.error(words, memory.oom_kills - before, memory.limit_bytes // 2**20)
 
     def _end(self, woken: int) -> None:
         """Stop the server in three steps; a second signal, or a start that failed, goes straight to the last."""

@@ -63,7 +63,7 @@ def main() -> None:
             if given.get(setting) == "0":
                 print("without", part)
     except LabError as error:
-        print(f"{error.message}\n  -> {error.remedy}", file=sys.stderr)
+        print(error.told, file=sys.stderr)
         sys.exit(error.code)
 
 
