@@ -142,6 +142,12 @@ def test_the_network_behind_has_no_way_out() -> None:
     assert COMPOSE["networks"] == {"lab": {"internal": True}, "front": {}}
 
 
+def test_the_edge_sends_no_request_twice() -> None:
+    assert re.findall(r"^ *proxy_next_upstream\b.*$", (PROJECT / "edge/nginx.conf").read_text(), re.MULTILINE) == [
+        " " * 12 + "proxy_next_upstream off;"
+    ]
+
+
 def test_no_volume_is_a_folder_of_the_host() -> None:
     assert all(volume is None for volume in COMPOSE["volumes"].values())
 
