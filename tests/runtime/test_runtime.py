@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ case "$*" in
   version*) {version} ;;
   *"compose"*version*) {compose} ;;
   *) exit 0 ;;
+esac
+"""
+
+UNREADABLE = """#!/bin/sh
+case "$*" in
+  *" config "*) echo "decoding failed:" >&2; echo "invalid hostPort: 99999" >&2; exit 1 ;;
+  *" build"* | "image inspect"*) exit 1 ;;
 esac
 """
 
@@ -101,13 +109,61 @@ def test_containers_that_cannot_be_say_what_does_the_same(clone: Clone, docker: 
     [
         (("up", "--only", "flask"), "up takes no options in containers"),
         (("scale", "flask", "many"), "./lab scale flask 4"),
+        (("scale", "flask", "4", "5"), "./lab scale flask 4"),
         (("logs", "--loud"), "logs has no option --loud"),
+        (("logs", "-n"), "logs: -n needs a number of lines"),
+        (("logs", "-n", "few", "flask"), "logs: -n needs a number of lines"),
     ],
 )
 def test_what_the_script_itself_refuses(clone: Clone, words: tuple[str, ...], said: str) -> None:
     refused = clone.lab(*words)
     assert refused.returncode == 2
     assert said in refused.stderr
+
+
+def up(clone: Clone, *, process: int | None = None) -> subprocess.CompletedProcess[str]:
+    """`up` where Compose cannot read its file. `process` is starting the same lab already."""
+    clone.program("bin/docker", UNREADABLE)
+    temporary = clone.folder / "tmp"
+    temporary.mkdir()
+    if process is not None:
+        (temporary / f"waitlab-{os.getuid()}-mine.up").write_text(f"{process}\n")
+    done = clone.lab("up", TMPDIR=str(temporary), COMPOSE_PROJECT_NAME="mine")
+    left = [file.name for file in temporary.iterdir()]
+    assert left == ([] if "being started" not in done.stderr else [f"waitlab-{os.getuid()}-mine.up"])
+    return done
+
+
+def test_what_compose_cannot_read_is_a_wrong_setting_and_no_failed_build(clone: Clone) -> None:
+    refused = up(clone)
+    assert (refused.returncode, refused.stderr.splitlines()[0]) == (2, "a setting is wrong: invalid hostPort: 99999")
+
+
+def test_one_lab_is_started_once_at_a_time(clone: Clone) -> None:
+    refused = up(clone, process=os.getpid())
+    assert refused.returncode == 1
+    assert f"the lab is being started already (process {os.getpid()})" in refused.stderr
+
+
+def test_who_was_killed_while_it_started_a_lab_stands_in_nobodys_way(clone: Clone) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert "a setting is wrong" in up(clone, process=ended.pid).stderr
+
+
+def test_what_configures_the_containers_can_be_read_by_their_users(clone: Clone) -> None:
+    """Also in a clone made with a umask of 077."""
+    folder = clone.folder / "grafana/dashboards"
+    folder.mkdir(parents=True)
+    (folder / "one.json").touch()
+    for path in (folder / "one.json", folder, folder.parent):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    up(clone)
+    assert [path.stat().st_mode & 0o777 for path in (folder.parent, folder, folder / "one.json")] == [
+        0o755,
+        0o755,
+        0o644,
+    ]
 
 
 def test_a_runtime_that_does_not_exist(clone: Clone) -> None:

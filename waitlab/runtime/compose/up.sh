@@ -5,8 +5,8 @@ export COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-waitlab}
 # The engine refuses a limit above the CPUs it has, and compose.yaml's default is two.
 if [ "$(docker info --format '{{.NCPU}}')" = 1 ]; then export LAB_CPUS=${LAB_CPUS:-1}; fi
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-job='' keep=''
+trap 'rm -rf "$work" ${lock:+"$lock"}' EXIT
+job='' keep='' lock=''
 
 say() {
   wipe
@@ -77,23 +77,33 @@ finish() { # what is being done, in words, if it takes long; the exit code of wh
   return $code
 }
 
+end() { # what was begun and goes on
+  [ -n "$job" ] || return 0
+  kill -TERM -- "-$job" 2>/dev/null || true
+  wait "$job" 2>/dev/null || true
+  job=''
+}
+
 take_down() { # also what is just being started
   trap '' INT TERM HUP
-  if [ -n "$job" ]; then
-    kill -TERM -- "-$job" 2>/dev/null || true
-    wait "$job" 2>/dev/null || true
-  fi
+  end
   begin compose down --volumes --remove-orphans --timeout 8
   finish '' || die 1 "the lab could not be stopped whole: $(tail -n 1 "$work/log")" 'try again: make lab-down'
 }
 
 fail() { # exit code, message, remedy; what was started goes, unless it is a lab that was up before
-  [ -n "$keep" ] || take_down
+  if [ -n "$keep" ]; then end; else take_down; fi
   wipe
   die "$@"
 }
 
 interrupted() {
+  trap '' INT TERM HUP
+  if [ -n "$keep" ]; then
+    end
+    wipe
+    die 105 'interrupted: what was to be started anew may be dead still' 'go on: make lab-up'
+  fi
   take_down
   wipe
   die 105 'interrupted: the lab was stopped, nothing of it is left'
@@ -108,13 +118,33 @@ down() {
 
 # --- Before anything starts -------------------------------------------------------------------------------------------
 
+only_one() { # two calls that start the same lab would each take the other's containers for dead
+  local file=${work%/*}/waitlab-$UID-$COMPOSE_PROJECT_NAME.up holder
+  echo $$ >"$work/pid"
+  if ! ln "$work/pid" "$file" 2>/dev/null; then
+    holder=$(cat "$file" 2>/dev/null || true)
+    if [ -n "$holder" ] && kill -0 "$holder" 2>/dev/null; then
+      die 1 "the lab is being started already (process $holder)" "wait for it; or, if that is no ./lab: rm $file"
+    fi
+    ln -f "$work/pid" "$file" 2>/dev/null || true # it was left by one that was killed
+  fi
+  lock=$file
+}
+
 build() {
   begin compose build
   finish 'building the images; the first time takes some minutes' && return
+  compose config --quiet 2>"$work/said" || wrong_settings
   local base=${PYTHON_IMAGE:-$(sed -n 's/^ARG PYTHON_IMAGE=//p' "$here/Dockerfile")}
   if grep -qiE 'registry|pull access denied|manifest (for|unknown)' "$work/log"; then no_image "$base"; fi
   fail 122 "the images could not be built. The build ends:
 $(last_words <"$work/log")" "docker compose --profile verbs build shows all of it; or: $instead"
+}
+
+wrong_settings() { # so wrong that Compose cannot read its file with them; our own words are better, if we have them
+  wipe
+  ! docker image inspect "$(lab_image)" >/dev/null 2>&1 || settings >/dev/null || exit
+  die 2 "a setting is wrong: $(tail -n 1 "$work/said" | printable)" 'settings come from the shell and from a file .env'
 }
 
 pull() {
@@ -135,7 +165,7 @@ no_image() {
     "docker pull $1 tries again; ${without}or: $instead"
 }
 
-settings() { # refuses what is wrong; else $work/settings has the ports to publish, and what is left out
+settings() { # refuses what is wrong; else prints the ports to publish, and what is left out
   local name given=()
   for name in $(compgen -e); do
     case $name in
@@ -144,7 +174,7 @@ settings() { # refuses what is wrong; else $work/settings has the ports to publi
     esac
   done
   { cat "$here/.env" 2>/dev/null || true; } | alone ${given[@]+"${given[@]}"} --entrypoint python "$(lab_image)" \
-    -m waitlab.runtime.compose.settings >"$work/settings"
+    -m waitlab.runtime.compose.settings
 }
 
 parts() { compose --profile '' config --services | grep -vxF -e lab -e "$(sed -n 's/^without //p' "$work/settings")"; }
@@ -166,32 +196,43 @@ port_taken() {
 # --- up ---------------------------------------------------------------------------------------------------------------
 
 up() {
+  only_one
+  # The containers' users are others than this one: a umask such as 077 keeps their configuration from them.
+  chmod -R go+rX "$here"/{edge,grafana,prometheus,tempo} 2>/dev/null || true
   if is_up; then
+    keep=yes
+    trap interrupted INT TERM HUP
     say 'The lab is up, as it was started: the settings of this call change nothing.'
     mend
   else
     trap interrupted INT TERM HUP
     say "The compose runtime: $reason."
     build
-    settings
+    settings >"$work/settings"
     require_ports
     pull
     start
-    trap - INT TERM HUP
   fi
+  trap - INT TERM HUP
   say ''
   verb addresses
 }
 
 mend() { # start anew what is dead or gone; the others go on, with as many replicas as they were
-  local seen dead gone scales
-  keep=yes seen=$(containers)
+  local seen dead gone scales sick names
+  # shellcheck disable=SC2016 # awk's own variables
+  sick='$1 != "setup" && ($3 != "running" || $4 == "unhealthy")'
+  seen=$(containers)
   scales=$(awk '{n[$1]++} END {for (part in n) if (n[part] > 1) print "--scale", part "=" n[part]}' <<<"$seen")
-  dead=$(awk '$1 != "setup" && ($3 != "running" || $4 == "unhealthy") {print $2}' <<<"$seen")
+  dead=$(awk "$sick {print \$2}" <<<"$seen")
   known >"$work/known"
   for gone in tempo grafana; do grep -qx "$gone" "$work/known" || echo "without $gone"; done >"$work/settings"
   gone=$(parts | grep -vxFf "$work/known" || true)
-  [ -n "$dead$gone" ] || return 0
+  names=$({ awk "$sick {print \$1}" <<<"$seen" && echo "$gone"; } | awk 'NF && !told[$1]++' | paste -s -d ' ' -)
+  [ -n "$names" ] || return 0
+  settings >"$work/given"
+  grep '^port ' "$work/given" >>"$work/settings"
+  say "  but for what is started anew: $names"
   # shellcheck disable=SC2086 # a word for each id and option
   {
     [ -z "$dead" ] || docker rm --force $dead >/dev/null
