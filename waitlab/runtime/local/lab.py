@@ -112,6 +112,9 @@ def stop(home: Home) -> bool:
         os.kill(pid, signal.SIGTERM)
     if not state.wait_until_down(home, STOP_SECONDS):
         raise LabError(f"the lab did not stop within {STOP_SECONDS:.0f} s", f"its supervisor is process {pid}")
+    deadline = time.monotonic() + LEFTOVER_SECONDS
+    while process.is_alive(pid) and time.monotonic() < deadline:  # its lock is gone, its interpreter may still be ending
+        time.sleep(0.02)
     return True
 
 
