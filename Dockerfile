@@ -19,7 +19,8 @@ FROM user AS code
 COPY locustfiles locustfiles
 COPY services services
 COPY waitlab waitlab
-RUN python -m compileall -q .
+# A clone made with a umask such as 077 gives files that no other user may read.
+RUN chmod -R go+rX . && python -m compileall -q .
 
 FROM user AS services
 COPY --from=services-packages /opt/venv /opt/venv
