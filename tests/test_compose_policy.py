@@ -138,8 +138,16 @@ def test_who_is_scaled_publishes_nothing() -> None:
         assert "ports" not in SERVICES[name]
 
 
-def test_the_network_behind_has_no_way_out() -> None:
-    assert COMPOSE["networks"] == {"lab": {"internal": True}, "front": {}}
+def test_no_network_has_a_way_out() -> None:
+    without_a_way_back = {"driver_opts": {"com.docker.network.bridge.enable_ip_masquerade": "false"}}
+    assert COMPOSE["networks"] == {"lab": {"internal": True}, "front": without_a_way_back}
+
+
+def test_whatever_the_clones_umask_the_code_can_be_read() -> None:
+    stages = re.split(r"^FROM .* AS ", (PROJECT / "Dockerfile").read_text(), flags=re.MULTILINE)[1:]
+    copying = [stage for stage in stages if re.search(r"^COPY waitlab", stage, re.MULTILINE)]
+    assert copying
+    assert all(re.search(r"^RUN chmod -R go\+rX \. ", stage, re.MULTILINE) for stage in copying)
 
 
 def test_the_edge_sends_no_request_twice() -> None:
