@@ -113,7 +113,7 @@ def stop(home: Home) -> bool:
     if not state.wait_until_down(home, STOP_SECONDS):
         raise LabError(f"the lab did not stop within {STOP_SECONDS:.0f} s", f"its supervisor is process {pid}")
     deadline = time.monotonic() + LEFTOVER_SECONDS
-    while process.is_alive(pid) and time.monotonic() < deadline:  # its lock is gone, its interpreter may still be ending
+    while process.is_alive(pid) and time.monotonic() < deadline:  # the lock goes first, its interpreter ends later
         time.sleep(0.02)
     return True
 
