@@ -25,6 +25,7 @@ ALLOWED = {
 def check(environment: Mapping[str, str]) -> dict[str, int]:
     """Setting -> published port. LabError 2 names the first wrong setting."""
     plan.refuse_misspelt(environment)
+    found = {setting: plan.port(environment, setting, default) for setting, default in PORTS.items()}
     for name in plan.SERVICES:
         knobs = {**plan.service_knobs(name, environment), "APP": plan.SERVICES[name].app, "SERVICE": name}
         plan.check_service(name, knobs, with_database=True)
@@ -33,7 +34,6 @@ def check(environment: Mapping[str, str]) -> dict[str, int]:
     for setting in LEFT_OUT_BY:
         _require(environment, setting, "[01]", "1, or 0 to leave it out")
     _require(environment, "LAB_BIND", r"\d{1,3}(\.\d{1,3}){3}", "an IPv4 address of this machine")
-    found = {setting: plan.port(environment, setting, default) for setting, default in PORTS.items()}
     for setting, port in found.items():
         twin = next((other for other in found if other != setting and found[other] == port), None)
         if twin is not None:
