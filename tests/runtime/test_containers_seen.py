@@ -199,7 +199,7 @@ def test_the_limits_are_those_of_compose_yaml() -> None:
         ({"LAB_GRAFANA": "no"}, "LAB_GRAFANA='no'", "0 to leave it out"),
         ({"LAB_BIND": "localhost"}, "LAB_BIND='localhost'", "IPv4"),
         ({"FLASK_PORT": "9090"}, "FLASK_PORT and PROMETHEUS_PORT are both 9090", "port of its own"),
-        ({"FLASK_PORT": "x"}, "FLASK_PORT=.x. is not allowed", "a port from 1 to 65535"),
+        ({"FLASK_PORT": "x"}, "FLASK_PORT='x' is not allowed", "a port from 1 to 65535"),
     ],
 )
 def test_a_wrong_setting_is_named_before_anything_starts(
