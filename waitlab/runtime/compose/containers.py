@@ -74,5 +74,6 @@ def read(environment: Mapping[str, str]) -> list[Container]:
 def _container(  # noqa: PLR0917  a line's fields
     service: str, short_id: str, state: str, health: str, oom: str, code: str, memory: str, published: str
 ) -> Container:
-    ports = {int(inside): f"http://{outside}" for outside, inside in re.findall(r"([^,]+):(\d+)/tcp", published)}
+    here = published.replace("0.0.0.0:", "127.0.0.1:")  # any address of the machine, so this one too
+    ports = {int(inside): f"http://{outside}" for outside, inside in re.findall(r"([^,]+):(\d+)/tcp", here)}
     return Container(service, short_id, state, health, oom == "true", int(code), int(memory), ports)
