@@ -1,6 +1,7 @@
 """What is said of a lab in containers, from target files, real pages and the engine's words; no engine is needed."""
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +13,7 @@ import yaml
 
 from waitlab import status
 from waitlab.errors import LabError
-from waitlab.runtime.compose import containers
+from waitlab.runtime.compose import containers, looks
 from waitlab.runtime.compose import settings as compose_settings
 from waitlab.runtime.compose.looks import ContainerLab
 from waitlab.runtime.local import plan
@@ -167,6 +168,23 @@ def test_addresses_are_those_the_engine_publishes(tmp_path: Path) -> None:
     edge = "edge dddddddddddd running healthy false 0 0 127.0.0.1:28001:8001/tcp,127.0.0.1:28002:8002/tcp,-"
     found = {address.part: address.url for address in lab(tmp_path, edge).addresses()}
     assert found == {"flask": "http://127.0.0.1:28001", "fastapi": "http://127.0.0.1:28002"}
+
+
+def test_what_is_published_on_every_address_is_shown_with_one_that_can_be_opened(tmp_path: Path) -> None:
+    edge = "edge dddddddddddd running healthy false 0 0 0.0.0.0:28001:8001/tcp,-"
+    assert [address.url for address in lab(tmp_path, edge).addresses()] == ["http://127.0.0.1:28001"]
+
+
+def test_a_part_that_is_cut_off_ails_however_healthy_it_finds_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        monkeypatch.setitem(looks.PROBES, "postgres", f"tcp://127.0.0.1:{port}")
+        line = f"postgres aaaaaaaaaaaa {UP}"
+        assert lab(tmp_path, line).look(probe=True).parts["postgres"].healthy
+    cut_off = lab(tmp_path, line).look(probe=True).parts["postgres"]
+    assert (cut_off.healthy, cut_off.detail) == (False, "cannot be reached")
 
 
 def test_a_page_is_read_with_its_labels() -> None:

@@ -42,6 +42,16 @@ def ailment(url: str, patience: float, host: str = "") -> str:
     return "" if status == 200 else f"answers {status}"
 
 
+def unreachable(url: str, patience: float) -> str:
+    """Why nothing can be said to who listens there, in words; empty when it can."""
+    where = urlsplit(url)
+    try:
+        socket.create_connection((where.hostname, where.port), timeout=patience).close()
+    except OSError:
+        return "cannot be reached"
+    return ""
+
+
 class Metrics:
     """One page of metrics, by name; a metric that is not on it is 0 and has no labels."""
 

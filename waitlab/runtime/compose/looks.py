@@ -30,9 +30,12 @@ from waitlab.telemetry import names
 SCRAPE_SECONDS = 2.0  # a worker's quota may be small
 PROBE_SECONDS = 2.0
 AT_ONCE = 32  # pages that are read at the same time
-PROBES = {  # what each part answers itself; postgres and edge are left to the engine's health check
+# How each part is reached from another; the engine's health check asks inside it, so cannot see that it is cut off.
+PROBES = {
+    "postgres": "tcp://postgres:5432",
     "upstream": "http://upstream:8009/healthz",
     "host": "http://host:9110/healthz",
+    "edge": "tcp://edge:8001",  # its pages are the services'
     "locust": "http://locust:8089/",
     "prometheus": "http://prometheus:9090/-/ready",
     "tempo": "http://tempo:3200/ready",
@@ -111,6 +114,8 @@ class ContainerLab:
         return [Address(part, url, purposes[part]) for part, url in found.items() if url]
 
     def _probe(self, name: str) -> str:
+        if PROBES[name].startswith("tcp:"):
+            return pages.unreachable(PROBES[name], PROBE_SECONDS)
         # Locust refuses whoever calls its page by a name that it does not have on the host.
         return pages.ailment(PROBES[name], PROBE_SECONDS, self._url(name).removeprefix("http://"))
 
