@@ -164,7 +164,11 @@ def load(as_json: AsJson = False) -> None:
     """A bounded load on both stacks of the running lab: what the clients waited and what the services did (45 s)."""
     from waitlab import load as lab_load
 
-    raise typer.Exit(0 if lab_load.run(_lab(), as_json) else 1)
+    try:
+        is_good = lab_load.run(_lab(), as_json)
+    except KeyboardInterrupt:
+        raise LabError("interrupted: the load was stopped, and half a load says nothing", code=105) from None
+    raise typer.Exit(0 if is_good else 1)
 
 
 @app.command()

@@ -2,7 +2,8 @@
 
 import pytest
 
-from waitlab import load
+from waitlab import cli, load
+from waitlab.errors import LabError
 
 
 def client(**response_ms: int) -> load.ClientView:
@@ -38,3 +39,14 @@ def test_a_percentile_with_too_few_answers_beyond_it_is_marked() -> None:
 def test_shares_are_of_the_completed_requests() -> None:
     assert load.ServiceView({"1": 30, "2": 10}, 0.5).shares == {"1": 0.75, "2": 0.25}
     assert load.ServiceView({"1": 0}, 0.5).shares == {}
+
+
+def test_ctrl_c_has_its_own_exit_code_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_lab", lambda: None)
+    monkeypatch.setattr(load, "run", interrupted)
+    with pytest.raises(LabError, match="interrupted: the load was stopped") as told:
+        cli.load()
+    assert told.value.code == 105
