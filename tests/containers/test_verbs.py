@@ -177,7 +177,8 @@ def test_an_image_that_cannot_be_had_is_named(other: Lab, clone: Path) -> None:
 
 def test_a_build_that_fails_shows_its_end(other: Lab, clone: Path) -> None:
     dockerfile = (clone / "Dockerfile").read_text()
-    broken = dockerfile.replace("RUN python -m compileall -q .", 'RUN python -c "import made_of_cheese"')
+    broken = dockerfile.replace("python -m compileall -q .", 'python -c "import made_of_cheese"')
+    assert broken != dockerfile
     (clone / "Dockerfile").write_text(broken)
     refused(other, 122, "the images could not be built", "made_of_cheese", "RUNTIME=local make lab-up", folder=clone)
 
