@@ -84,10 +84,10 @@ end() { # what was begun and goes on
   job=''
 }
 
-take_down() { # also what is just being started
+take_down() { # seconds that each part has to end by itself; also what is just being started
   trap '' INT TERM HUP
   end
-  begin compose down --volumes --remove-orphans --timeout 8
+  begin compose down --volumes --remove-orphans --timeout "${1:-8}"
   finish '' || die 1 "the lab could not be stopped whole: $(tail -n 1 "$work/log")" 'try again: make lab-down'
 }
 
@@ -104,7 +104,7 @@ interrupted() {
     wipe
     die 105 'interrupted: what was to be started anew may be dead still' 'go on: make lab-up'
   fi
-  take_down
+  take_down 2 # nothing has been asked of it yet
   wipe
   die 105 'interrupted: the lab was stopped, nothing of it is left'
 }
@@ -284,5 +284,5 @@ could_not_start() {
   port=$(grep -E 'already allocated|address already in use' "$work/log" | grep -oE ':[0-9]+' | head -n 1 | tr -d :) || true
   [ -z "$port" ] || port_taken "$port"
   fail 1 "the engine could not start the lab. It says:
-$(last_words <"$work/log")" "the lab was stopped; $instead"
+$(grep -vE '^ *(Container|Network|Volume) ' "$work/log" | last_words)" "the lab was stopped; $instead"
 }
