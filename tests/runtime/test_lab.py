@@ -92,7 +92,8 @@ def test_status_tells_who_works(running: Lab) -> None:
             user.join()
     flask = services["flask"]
     workers = flask["each_worker"]
-    assert 5 < flask["requests_per_second"] <= 21  # two workers, 100 ms each
+    # two workers, 100 ms each; in the second between two looks each may show one answer more than it gave in a second
+    assert 5 < flask["requests_per_second"] <= 22.5
     assert sum(worker["share"] for worker in workers) == pytest.approx(1)
     assert {worker["fair_share"] for worker in workers} == {0.5}
     assert 1 <= sum(worker["in_flight"] for worker in workers) <= 2
