@@ -7,7 +7,7 @@ from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 
-GONE = 15.0
+GONE = 30.0
 
 # Makes one process the kernel's first choice, then takes memory until the kernel has chosen.
 # argv: a worker's process id, and which to choose: it, or the parent of all (the child of the container's process 1).

@@ -10,8 +10,8 @@ from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 
-SOON = 10.0  # until a worker that came is seen
-GONE = 15.0  # until one that went is not
+SOON = 20.0  # until a worker that came is seen
+GONE = 30.0  # until one that went is not
 
 
 def scale(lab: Lab, **replicas: int) -> None:
