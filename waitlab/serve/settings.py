@@ -211,7 +211,7 @@ def read(environment: Mapping[str, str]) -> Settings:
     if not texts["APP"]:
         raise SettingError("APP is not set: name the application as module:attribute, such as services.flask_app:app")
     texts["SERVICE"] = texts["SERVICE"] or texts["APP"].partition(":")[0].rpartition(".")[2]
-    texts["WORKER_CLASS"] = texts["WORKER_CLASS"] or _usual_class(texts["SERVER"], texts["THREADS"])
+    texts["WORKER_CLASS"] = texts["WORKER_CLASS"] or usual_class(texts["SERVER"], texts["THREADS"])
     texts["EXECUTOR_THREADS"] = texts["EXECUTOR_THREADS"] or str(min(32, (os.cpu_count() or 1) + 4))
     texts["NONCE"] = texts["NONCE"] or secrets.token_hex(8)
     settings = Settings(**{row.name.lower(): _parsed(row, texts[row.name]) for row in TABLE})
@@ -219,7 +219,7 @@ def read(environment: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _usual_class(server: str, threads: str) -> str:
+def usual_class(server: str, threads: str) -> str:
     """What the servers themselves make of it: gunicorn understands threads without a worker class as gthread."""
     if server == "uvicorn":
         return "asgi"

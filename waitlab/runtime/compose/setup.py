@@ -8,7 +8,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from waitlab.runtime.local import certificate
+from waitlab.runtime.local import certificate, state
 
 PASSWORD = "postgres-password"  # read by PostgreSQL's own user
 PASSFILE = "pgpass"  # the same for its clients, in the form of libpq, which wants it to be theirs alone
@@ -19,18 +19,11 @@ def ensure(folder: Path) -> None:
     """Make each file unless it is there: the parts of a running lab know the old ones."""
     if not (folder / PASSFILE).exists():
         password = secrets.token_hex(16)
-        _write(folder / PASSWORD, password, 0o444)
-        _write(folder / PASSFILE, f"*:*:*:*:{password}\n", 0o600)
+        state.replace(folder / PASSWORD, password, 0o444)
+        state.replace(folder / PASSFILE, f"*:*:*:*:{password}\n", 0o600)
     if not (folder / LOCUST_SECRET).exists():
-        _write(folder / LOCUST_SECRET, secrets.token_hex(16), 0o600)
+        state.replace(folder / LOCUST_SECRET, secrets.token_hex(16), 0o600)
     certificate.ensure(folder)
-
-
-def _write(file: Path, text: str, mode: int) -> None:
-    unfinished = file.with_suffix(".new")
-    unfinished.write_text(text, encoding="ascii")
-    unfinished.chmod(mode)
-    unfinished.replace(file)
 
 
 if __name__ == "__main__":

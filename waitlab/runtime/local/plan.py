@@ -238,9 +238,8 @@ def _with_server(name: str, knobs: dict[str, str]) -> dict[str, str]:
     if server not in servers:
         raise LabError(f"{name.upper()}_SERVER={server!r} is not allowed", f"{name} runs on {' or '.join(servers)}", 2)
     classes = servers[server]
-    # gunicorn itself understands threads without a worker class as gthread
-    usual = "gthread" if "gthread" in classes and knobs.get("THREADS", "1") != "1" else classes[0]
-    kind = knobs.get("WORKER_CLASS", usual)
+    usual = settings.usual_class(server, knobs.get("THREADS", "1"))
+    kind = knobs.get("WORKER_CLASS", usual if usual in classes else classes[0])
     if kind not in classes:
         hint = f"{name} on {server} takes {' or '.join(classes)}"
         raise LabError(f"{name.upper()}_WORKER_CLASS={kind!r} is not allowed", hint, 2)
