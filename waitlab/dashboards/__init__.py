@@ -1,0 +1,1 @@
+"""What people look at: each dashboard is a module, said in the words of `vocabulary`."""
