@@ -3,7 +3,7 @@
 # shellcheck shell=bash disable=SC2154
 export COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-waitlab}
 # The engine refuses a limit above the CPUs it has, and compose.yaml's default is two.
-if [ "$(docker info --format '{{.NCPU}}')" = 1 ]; then export LAB_CPUS=${LAB_CPUS:-1}; fi
+if [ "$(docker info --format '{{.NCPU}}' 2>/dev/null)" = 1 ]; then export LAB_CPUS=${LAB_CPUS:-1}; fi
 work=$(mktemp -d)
 trap 'rm -rf "$work" ${lock:+"$lock"}' EXIT
 job='' keep='' lock=''
@@ -143,7 +143,7 @@ $(last_words <"$work/log")" "docker compose --profile verbs build shows all of i
 
 wrong_settings() { # so wrong that Compose cannot read its file with them; our own words are better, if we have them
   wipe
-  ! docker image inspect "$(lab_image)" >/dev/null 2>&1 || settings >/dev/null || exit
+  ! docker image inspect "$(lab_image)" >/dev/null 2>&1 || check_settings /dev/null
   die 2 "a setting is wrong: $(tail -n 1 "$work/said" | printable)" 'settings come from the shell and from a file .env'
 }
 
@@ -165,7 +165,13 @@ no_image() {
     "docker pull $1 tries again; ${without}or: $instead"
 }
 
-settings() { # refuses what is wrong; else prints the ports to publish, and what is left out
+check_settings() { # refuses what is wrong; else writes the ports to publish, and what is left out, to this file
+  begin settings
+  finish '' || { local code=$? && wipe && cat "$work/log" >&2 && exit $code; }
+  cp "$work/log" "$1"
+}
+
+settings() {
   local name given=()
   for name in $(compgen -e); do
     case $name in
@@ -208,7 +214,7 @@ up() {
     trap interrupted INT TERM HUP
     say "The compose runtime: $reason."
     build
-    settings >"$work/settings"
+    check_settings "$work/settings"
     require_ports
     pull
     start
@@ -230,7 +236,7 @@ mend() { # start anew what is dead or gone; the others go on, with as many repli
   gone=$(parts | grep -vxFf "$work/known" || true)
   names=$({ awk "$sick {print \$1}" <<<"$seen" && echo "$gone"; } | awk 'NF && !told[$1]++' | paste -s -d ' ' -)
   [ -n "$names" ] || return 0
-  settings >"$work/given"
+  check_settings "$work/given"
   grep '^port ' "$work/given" >>"$work/settings"
   say "  but for what is started anew: $names"
   # shellcheck disable=SC2086 # a word for each id and option
