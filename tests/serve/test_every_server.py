@@ -135,6 +135,8 @@ def test_counts_stay_exact_while_workers_come_go_and_are_killed(served: Served) 
     served.ask_for(4)
     assert {slot.number for slot in served.live()} == {1, 2, 3, 4}
     assert set(served.send(60)) == {200}
+    # A worker counts an answer when its last byte is sent; killed between the two, its last answer stays uncounted.
+    wait_for(lambda: served.totals() == (accepted + 60, completed + 60, failed), "the count of the last answer", 5)
     victim = served.live()[1]
     os.kill(victim.pid, signal.SIGKILL)
     wait_for(lambda: all(slot.pid != victim.pid for slot in served.live()), "the victim's end", 5)
