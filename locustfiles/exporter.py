@@ -15,10 +15,12 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, make_wsgi_app
 
+from locustfiles.request import read_name
 from waitlab.telemetry import names
 from waitlab.telemetry.targets import Site, TargetFile
 
 CPU_SECONDS = 1.0
+SERVICE = "locust"
 
 
 class Exporter:
@@ -27,7 +29,7 @@ class Exporter:
     A greenlet serves it, not a thread: Locust has patched the locks that a real thread would need.
     """
 
-    def __init__(self, environment: Environment, folder: Path, site: Site) -> None:
+    def __init__(self, environment: Environment, folder: Path, site: Site, trial: tuple[str, str] | None) -> None:
         assert environment.runner is not None
         self.environment = environment
         self.process = process_name(environment)
@@ -38,16 +40,19 @@ class Exporter:
         if not isinstance(environment.runner, MasterRunner):  # a master repeats its Locust workers' sum
             users = Gauge(names.LOAD_USERS, "Users running in this process.", registry=registry)
             users.set_function(lambda: environment.runner.user_count if environment.runner else 0)
+        if trial and not isinstance(environment.runner, WorkerRunner):  # a trial is one, however many send its load
+            help_text = "1 while the trial lasts that this load is a part of."
+            Gauge(names.LOAD_TRIAL, help_text, ("run", "arm"), registry=registry).labels(*trial).set(1)
         self.requests = Counter(
             names.LOAD_REQUESTS,
             "Requests answered, by outcome success or failure.",
-            ("name", "outcome"),
+            (names.SERVICE, "style", "workload", "name", "outcome"),
             registry=registry,
         )
         self.response = Histogram(
             names.LOAD_RESPONSE,
             "From the moment a request was due to the end of its answer.",
-            ("name",),
+            (names.SERVICE, "style", "workload", "name"),
             buckets=names.REQUEST_BUCKETS,
             registry=registry,
         )
@@ -69,8 +74,9 @@ class Exporter:
 
     def count(self, name: str, response_time: float, exception: Any, context: dict[str, Any], **_: Any) -> None:
         """One answer; `response_time` is in ms, and begins when the request was sent, not when it was due."""
-        self.requests.labels(name, "failure" if exception else "success").inc()
-        self.response.labels(name).observe(response_time / 1000 + context.get("late_seconds", 0.0))
+        asked = read_name(name) or (SERVICE, "", "")
+        self.requests.labels(*asked, name, "failure" if exception else "success").inc()
+        self.response.labels(*asked, name).observe(response_time / 1000 + context.get("late_seconds", 0.0))
 
     def beat(self) -> None:
         """Once a second: the CPU share, and that this process lives."""
@@ -84,7 +90,7 @@ class Exporter:
         """Be found by Prometheus, or stay so."""
         port = self.server.server_port
         assert port is not None  # since it was started
-        self.target.update([self.site.group(port, service="locust", process=self.process)])
+        self.target.update([self.site.group(port, service=SERVICE, process=self.process)])
 
 
 def process_name(environment: Environment) -> str:

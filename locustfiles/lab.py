@@ -92,4 +92,5 @@ def prepare(environment: Environment, **_: Any) -> None:
         further = os.environ.get("LAB_UI_HOSTS", "").replace(",", " ").split()
         ui.Door(environment, ui.names_of(environment.web_ui.port, further), ARGUMENTS, ADDRESSES).install()
     if folder := os.environ.get("LAB_TARGETS_DIR"):
-        exporter.Exporter(environment, Path(folder), SITE).start()
+        trial = (os.environ.get("LAB_RUN", ""), os.environ.get("LAB_ARM", ""))
+        exporter.Exporter(environment, Path(folder), SITE, trial if all(trial) else None).start()

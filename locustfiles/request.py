@@ -1,6 +1,7 @@
 """Which request a load sends: service, style, workload and parameters, checked against the contract of the services."""
 
 import argparse
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,6 +10,7 @@ from services.contract import SAMPLE, SAMPLES, SERVICES, offered, reason
 from services.problem import Problem
 
 NATURAL = "natural"  # a choice left open: the service's own style, the user class's own workload
+_NAME = re.compile(r"(\w+) /(\w+)/([\w-]+)")
 
 
 class Refused(argparse.ArgumentTypeError):
@@ -51,6 +53,13 @@ def resolve(service: str, style: str, workload: str, query: str, own_workload: s
     except Problem as problem:
         raise Refused(f"{request.name} does not take the parameters {query!r}. {problem.detail}") from None
     return request
+
+
+@lru_cache(maxsize=256)
+def read_name(name: str) -> tuple[str, str, str] | None:
+    """Service, style and workload of a `Request.name`; None for a name of another form."""
+    found = _NAME.match(name)
+    return (found[1], found[2], found[3]) if found else None
 
 
 def natural_style(service: str, workload: str) -> str:

@@ -23,6 +23,7 @@ from waitlab.runtime.looks import Counts, Lab
 
 LOCUSTFILE = Path(__file__).resolve().parent.parent / "locustfiles" / "lab.py"
 LOCUST = (str(Path(sys.executable).with_name("locust")), "-f", str(LOCUSTFILE))
+RUN = "load"  # what a dashboard calls these loads, each marked on it with its arm
 SECONDS = 8
 DRAIN_SECONDS = 10
 # A percentile says something only when about ten answers lie beyond it.
@@ -45,6 +46,10 @@ class Load:
     @property
     def name(self) -> str:
         return f"{self.service} /{self.style}/{self.workload}?{self.parameters}"
+
+    @property
+    def arm(self) -> str:
+        return f"{self.service} /{self.style}/{self.workload}, {self.users} users"
 
 
 LOADS = (
@@ -124,7 +129,7 @@ def run(lab: Lab, as_json: bool) -> bool:
             outcomes.append(
                 measure(
                     load,
-                    {**inherited, **told},
+                    {**inherited, **told, "LAB_RUN": RUN, "LAB_ARM": load.arm},
                     partial(lab.counts, load.service),
                     SECONDS,
                     tick=partial(_advance, progress, task, number * SECONDS),

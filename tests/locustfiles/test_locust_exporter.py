@@ -15,6 +15,7 @@ from tests.waiting import wait_for
 
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 NAME = 'name="flask /sync/sleep"'
+ASKED = 'service="flask",style="sync",workload="sleep"'
 LONGEST_GOODBYE_SECONDS = 5.0
 
 
@@ -49,7 +50,8 @@ def test_counts_are_exactly_the_requests_made_and_files_go_with_sigterm(
 ) -> None:
     folder = tmp_path / "targets"
     leave_stale_files(folder)
-    run = locust.with_ui(*(distributed() if forked else ()), LAB_TARGETS_DIR=str(folder))
+    trial = {"LAB_RUN": "a run", "LAB_ARM": "its arm"}
+    run = locust.with_ui(*(distributed() if forked else ()), LAB_TARGETS_DIR=str(folder), **trial)
     processes = {"master", "worker-0", "worker-1"} if forked else {"main"}
     wait_for(lambda: targets(folder).keys() == processes, "a target of each Locust process")
 
@@ -61,11 +63,12 @@ def test_counts_are_exactly_the_requests_made_and_files_go_with_sigterm(
     run.ask("POST", "/stop")
     wait_for(lambda: run.stats()["user_count"] == 0, "the stop")
     seen = scrape(folder)
-    assert seen[f'lab_load_requests_total{{{NAME},outcome="success"}}'] == len(service.seen)
-    assert seen[f"lab_load_response_seconds_count{{{NAME}}}"] == len(service.seen)
-    assert seen[f'lab_load_response_seconds_bucket{{le="0.1",{NAME}}}'] == 0
+    assert seen[f'lab_load_requests_total{{{NAME},outcome="success",{ASKED}}}'] == len(service.seen)
+    assert seen[f"lab_load_response_seconds_count{{{NAME},{ASKED}}}"] == len(service.seen)
+    assert seen[f'lab_load_response_seconds_bucket{{le="0.1",{NAME},{ASKED}}}'] == 0
     assert seen["lab_load_users{}"] == 0
     assert 0 <= seen["lab_load_cpu_ratio{}"] < len(processes) * 1.1
+    assert seen['lab_load_trial{arm="its arm",run="a run"}'] == 1, "one trial, however many processes send its load"
 
     if forked:  # a second start: the Locust workers are ready again at once, and long answers hold nothing up
         wait_for(lambda: run.swarm(parameters="ms=9000")["success"], "the second start")
@@ -89,6 +92,7 @@ def test_a_replica_listens_for_other_machines_under_its_own_name(locust: Starter
     assert host == name
     assert is_bound_to_every_address(int(port))
     assert scrape(folder)["lab_load_users{}"] == 0
+    assert not any(sample.startswith("lab_load_trial") for sample in scrape(folder)), "nobody named a trial"
 
     run.stop(signal.SIGKILL)
     assert file.exists()

@@ -8,7 +8,7 @@ import pytest
 
 from locustfiles.arguments import MOST_USERS, arguments
 from locustfiles.order import check, check_user_settings, read_addresses, read_site
-from locustfiles.request import NATURAL, Refused, resolve
+from locustfiles.request import NATURAL, Refused, read_name, resolve
 from services.contract import SERVICES, offered
 
 ADDRESSES = {"flask": "http://127.0.0.1:1", "fastapi": "http://127.0.0.1:2"}
@@ -158,3 +158,9 @@ def test_where_a_locust_process_is_found_is_loopback_or_a_name_of_its_own() -> N
     assert (read_site("hostname").bind, read_site("hostname").host) == ("0.0.0.0", name)
     with pytest.raises(Refused, match=r"LAB_ANNOUNCE is '10\.0\.0\.1'\. It must be one of loopback, hostname"):
         read_site("10.0.0.1")
+
+
+def test_the_name_of_a_request_can_be_read_back() -> None:
+    assert read_name("fastapi /sample/httpx-await") == ("fastapi", "sample", "httpx-await")
+    assert read_name("flask /sync/sleep?ms=200") == ("flask", "sync", "sleep")
+    assert read_name("/login") is None
