@@ -1,7 +1,7 @@
 """The words in which a dashboard is said: data only, no library.
 
-Two writers read them: grafana/write.py for Grafana, waitlab/panels for a page that needs none. An expression is PromQL in
-which $service, $style and $workload stand for what the reader chose (a regular expression; `.*` for all of them) and
+Two writers read them: grafana/write.py for Grafana, waitlab/panels for a page that needs none. An expression is PromQL,
+in which $service, $style and $workload stand for what the reader chose (a regular expression; `.*` for all of them) and
 $__rate_interval for the shortest window that rates can be taken over, as Grafana puts them there.
 """
 
@@ -23,8 +23,9 @@ Kind = Literal["lines", "figures", "table", "traces"]
 class Query:
     """One question to Prometheus, or of a panel of traces to Tempo (TraceQL).
 
-    `legend` may name labels as {{label}}. By convention solid is what the server measured, dashed what its clients saw,
-    dotted a limit. `colour` is for a line that belongs to no service. `may_be_empty` says why no data is no fault.
+    `legend` may name labels as {{label}}, and in a table is the title of the values' column. By convention solid is
+    what the server measured and what is at work, dashed what its clients saw and what waits, dotted a limit. `colour`
+    is for a line that belongs to no service. `may_be_empty` says why no data is no fault.
     """
 
     expr: str
@@ -47,9 +48,9 @@ class Threshold:
 class Panel:
     """One picture: what it shows, and in `description` also what it cannot show.
 
-    `lines` over time; `figures`, the last value of each series, large; a `table` of the series' labels and last values;
-    `traces`, a table of what Tempo finds. `service`: the panel is about this one only, so all its lines have its colour.
-    `width` is of 24 columns, `height` in rows of about 38 pixels.
+    `lines` over time; `figures`, the last value of each series, large; a `table` of the labels and last values of one
+    query's series; `traces`, a table of what Tempo finds. `service`: the panel is about this one only, so its lines
+    have its colour. `width` is of 24 columns, `height` in rows of about 38 pixels.
     """
 
     title: str
