@@ -1,8 +1,20 @@
 """What Locust did, as Locust saw it, and whether it could keep up."""
 
-from waitlab.dashboards.vocabulary import Dashboard, Panel, Query, Row, Threshold
+from waitlab.dashboards.vocabulary import CHOSEN, Dashboard, Panel, Query, Row, Threshold
 
-_CHOSEN = 'service=~"$service", style=~"$style", workload=~"$workload"'
+# What clients got, for the overview too.
+ANSWERS = Query(
+    f"sum by (service) (rate(lab_load_requests_total{CHOSEN}[$__rate_interval]))",
+    "{{service}}, its clients",
+    line="dashed",
+)
+FAILED = Query(
+    "sum by (service) (rate(lab_load_requests_total"
+    '{service=~"$service", style=~"$style", workload=~"$workload", outcome="failure"}[$__rate_interval]))'
+    f" or 0 * {ANSWERS.expr}",
+    "{{service}}, its clients",
+    line="dashed",
+)
 
 USERS = Panel(
     title="Users",
@@ -21,13 +33,7 @@ RATE = Panel(
         "Answers that Locust got a second, failures too. In a closed loop users wait for their answer before they ask "
         "again, so a slow service is asked less. It cannot show requests that are still under way."
     ),
-    queries=(
-        Query(
-            f"sum by (service) (rate(lab_load_requests_total{{{_CHOSEN}}}[$__rate_interval]))",
-            "{{service}}, its clients",
-            line="dashed",
-        ),
-    ),
+    queries=(ANSWERS,),
     unit="reqps",
     width=6,
 )
@@ -38,14 +44,7 @@ FAILURES = Panel(
         "Requests that failed a second: refused, timed out, cut short, or answered with anything but what was asked "
         "for. It cannot show why: Locust's page Failures does."
     ),
-    queries=(
-        Query(
-            f'sum by (service) (rate(lab_load_requests_total{{{_CHOSEN}, outcome="failure"}}[$__rate_interval]))'
-            f" or 0 * sum by (service) (rate(lab_load_requests_total{{{_CHOSEN}}}[$__rate_interval]))",
-            "{{service}}, its clients",
-            line="dashed",
-        ),
-    ),
+    queries=(FAILED,),
     unit="reqps",
     width=6,
 )
@@ -76,7 +75,7 @@ def response_time(q: float) -> Panel:
         queries=(
             Query(
                 f"histogram_quantile({q}, sum by (name, le) (rate(lab_load_response_seconds_bucket"
-                f"{{{_CHOSEN}}}[$__rate_interval])))",
+                f"{CHOSEN}[$__rate_interval])))",
                 "{{name}}",
                 line="dashed",
             ),
@@ -92,7 +91,7 @@ CLIENTS_COUNT = Panel(
         "Every answer since Locust was started, by request and outcome. It cannot show requests of a Locust process "
         "that has ended."
     ),
-    queries=(Query(f"sum by (name, outcome) (lab_load_requests_total{{{_CHOSEN}}})", "answers"),),
+    queries=(Query(f"sum by (name, outcome) (lab_load_requests_total{CHOSEN})", "answers"),),
     unit="short",
     kind="table",
     width=12,

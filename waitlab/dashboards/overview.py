@@ -1,6 +1,7 @@
 """The first look: both services side by side, what they run with, and what binds them now."""
 
-from waitlab.dashboards.vocabulary import SERVICES, Dashboard, Panel, Query, Row
+from waitlab.dashboards.load import ANSWERS, FAILED
+from waitlab.dashboards.vocabulary import CHOSEN, SERVICES, Dashboard, Panel, Query, Row
 
 RATE = Panel(
     title="Requests/s",
@@ -10,16 +11,10 @@ RATE = Panel(
     ),
     queries=(
         Query(
-            "sum by (service) (rate(http_server_request_duration_seconds_count"
-            '{service=~"$service", style=~"$style", workload=~"$workload"}[$__rate_interval]))',
+            f"sum by (service) (rate(http_server_request_duration_seconds_count{CHOSEN}[$__rate_interval]))",
             "{{service}}",
         ),
-        Query(
-            "sum by (service) (rate(lab_load_requests_total"
-            '{service=~"$service", style=~"$style", workload=~"$workload"}[$__rate_interval]))',
-            "{{service}}, its clients",
-            line="dashed",
-        ),
+        ANSWERS,
     ),
     unit="reqps",
     width=6,
@@ -37,18 +32,10 @@ ERRORS = Panel(
         Query(
             "sum by (service) (rate(http_server_request_duration_seconds_count"
             '{service=~"$service", style=~"$style", workload=~"$workload", status=~"5.."}[$__rate_interval]))'
-            " or 0 * sum by (service) (rate(http_server_request_duration_seconds_count"
-            '{service=~"$service", style=~"$style", workload=~"$workload"}[$__rate_interval]))',
+            f" or 0 * sum by (service) (rate(http_server_request_duration_seconds_count{CHOSEN}[$__rate_interval]))",
             "{{service}}",
         ),
-        Query(
-            "sum by (service) (rate(lab_load_requests_total"
-            '{service=~"$service", style=~"$style", workload=~"$workload", outcome="failure"}[$__rate_interval]))'
-            " or 0 * sum by (service) (rate(lab_load_requests_total"
-            '{service=~"$service", style=~"$style", workload=~"$workload"}[$__rate_interval]))',
-            "{{service}}, its clients",
-            line="dashed",
-        ),
+        FAILED,
     ),
     unit="reqps",
     width=6,
@@ -96,9 +83,9 @@ def response_time(service: str) -> Panel:
             "ms; over few requests it jumps. Each dot is one sampled request: click it for its trace."
         ),
         queries=(
-            Query(percentile(0.5, "http_server_request_duration_seconds"), "p50"),
+            Query(percentile(0.5, "http_server_request_duration_seconds"), "p50", weight=1),
             Query(percentile(0.95, "http_server_request_duration_seconds"), "p95", exemplars=True),
-            Query(percentile(0.99, "http_server_request_duration_seconds"), "p99"),
+            Query(percentile(0.99, "http_server_request_duration_seconds"), "p99", weight=3),
             Query(percentile(0.95, "lab_load_response_seconds"), "p95 of its clients", line="dashed"),
         ),
         unit="s",

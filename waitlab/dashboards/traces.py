@@ -1,6 +1,6 @@
 """Single requests: the slow ones, and the way from a dot on a line to the waits inside one request."""
 
-from waitlab.dashboards.vocabulary import Dashboard, Panel, Query, Row
+from waitlab.dashboards.vocabulary import CHOSEN, Dashboard, Panel, Query, Row
 
 SLOW = Panel(
     title="Sampled requests that took longer than 100 ms in the application",
@@ -33,11 +33,12 @@ LATENCY = Panel(
     queries=tuple(
         Query(
             f"histogram_quantile({q}, sum by (service, le) (rate(http_server_request_duration_seconds_bucket"
-            '{service=~"$service", style=~"$style", workload=~"$workload"}[$__rate_interval])))',
+            f"{CHOSEN}[$__rate_interval])))",
             f"{{{{service}}}} p{q * 100:.0f}",
+            weight=weight,
             exemplars=q == 0.95,
         )
-        for q in (0.5, 0.95)
+        for q, weight in ((0.5, 1), (0.95, 2))
     ),
     unit="s",
     width=16,

@@ -14,6 +14,9 @@ BAD = "#e02f44"  # beyond here the figures mean trouble
 WARN = "#ecbb13"
 GOOD = "#56a64b"
 
+# The requests that the reader chose, in every metric that has these labels.
+CHOSEN = '{service=~"$service", style=~"$style", workload=~"$workload"}'
+
 Unit = Literal["reqps", "s", "percentunit", "bytes", "short", "none"]  # Grafana's names
 Line = Literal["solid", "dashed", "dotted"]
 Kind = Literal["lines", "figures", "table", "traces"]
@@ -25,13 +28,15 @@ class Query:
 
     `legend` may name labels as {{label}}, and in a table is the title of the values' column. By convention solid is
     what the server measured and what is at work, dashed what its clients saw and what waits, dotted a limit. `colour`
-    is for a line that belongs to no service. `may_be_empty` says why no data is no fault.
+    is for a line that belongs to no service, `weight` its thickness in pixels. `may_be_empty` says why no data is no
+    fault.
     """
 
     expr: str
     legend: str = ""
     line: Line = "solid"
     colour: str = ""
+    weight: int = 2
     exemplars: bool = False
     may_be_empty: str = ""
 

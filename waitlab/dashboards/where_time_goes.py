@@ -1,6 +1,6 @@
 """Where requests wait: what two witnesses say of the same requests, and every queue there is between them."""
 
-from waitlab.dashboards.vocabulary import BAD, WARN, Dashboard, Panel, Query, Row, Threshold
+from waitlab.dashboards.vocabulary import BAD, CHOSEN, WARN, Dashboard, Panel, Query, Row, Threshold
 
 WITNESSES = Panel(
     title="Two witnesses: p95 that clients waited, p95 that the server saw",
@@ -13,13 +13,13 @@ WITNESSES = Panel(
     queries=(
         Query(
             "histogram_quantile(0.95, sum by (service, le) (rate(lab_load_response_seconds_bucket"
-            '{service=~"$service", style=~"$style", workload=~"$workload"}[$__rate_interval])))',
+            f"{CHOSEN}[$__rate_interval])))",
             "{{service}}, its clients",
             line="dashed",
         ),
         Query(
             "histogram_quantile(0.95, sum by (service, le) (rate(http_server_request_duration_seconds_bucket"
-            '{service=~"$service", style=~"$style", workload=~"$workload"}[$__rate_interval])))',
+            f"{CHOSEN}[$__rate_interval])))",
             "{{service}}",
             exemplars=True,
         ),
@@ -53,18 +53,14 @@ QUEUE = Panel(
     ),
     queries=(
         Query(
-            "sum by (service) (rate(http_server_request_queue_seconds_sum"
-            '{service=~"$service", style=~"$style", workload=~"$workload"}[$__rate_interval]))'
-            " / sum by (service) (rate(http_server_request_queue_seconds_count"
-            '{service=~"$service", style=~"$style", workload=~"$workload"}[$__rate_interval]))',
+            f"sum by (service) (rate(http_server_request_queue_seconds_sum{CHOSEN}[$__rate_interval]))"
+            f" / sum by (service) (rate(http_server_request_queue_seconds_count{CHOSEN}[$__rate_interval]))",
             "{{service}}, in the queue",
             line="dashed",
         ),
         Query(
-            "sum by (service) (rate(http_server_request_duration_seconds_sum"
-            '{service=~"$service", style=~"$style", workload=~"$workload"}[$__rate_interval]))'
-            " / sum by (service) (rate(http_server_request_duration_seconds_count"
-            '{service=~"$service", style=~"$style", workload=~"$workload"}[$__rate_interval]))',
+            f"sum by (service) (rate(http_server_request_duration_seconds_sum{CHOSEN}[$__rate_interval]))"
+            f" / sum by (service) (rate(http_server_request_duration_seconds_count{CHOSEN}[$__rate_interval]))",
             "{{service}}, in the application",
         ),
     ),
