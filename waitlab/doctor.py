@@ -86,7 +86,7 @@ def _packages() -> Finding:
 
 def _installed(name: str) -> str | None:
     try:
-        return version(name)
+        return version(name).removeprefix("v")  # as PEP 440 has it: v1.0 is 1.0
     except PackageNotFoundError:
         return None
 

@@ -16,7 +16,7 @@ PURPOSES = {  # in the order in which a person needs them
     "locust": "start load here, in the browser",
     "flask": "the threaded stack: try /sync/sleep?ms=200",
     "fastapi": "the asynchronous stack: try /async/sleep?ms=200",
-    "grafana": "dashboards and traces, in the browser",
+    "grafana": "the dashboards, in the browser",
     "upstream": "the slow outside world: /settings",
     "prometheus": "every figure of the lab, in the browser",
     "postgres": "",
@@ -32,6 +32,14 @@ class Address:
     part: str
     url: str
     purpose: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a part is asked from here, and where a person finds it."""
+
+    asked: str
+    published: str
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,9 @@ class Lab(Protocol):
 
     def services(self) -> dict[str, str]:
         """Where a load reaches each service."""
+
+    def prometheus(self) -> Place:
+        """Where its Prometheus is, whether it answers or not."""
 
     def addresses(self) -> list[Address]:
         """Where a person reaches the running parts, in the order in which they are needed."""

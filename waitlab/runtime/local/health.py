@@ -12,7 +12,7 @@ from waitlab.runtime.local.plan import SERVICES
 from waitlab.runtime.local.state import Home
 
 PATIENCE_SECONDS = 0.5  # the supervisor asks again soon
-PATHS = {"locust": "/", "prometheus": "/-/ready"}
+PATHS = {"locust": "/", "prometheus": "/-/ready", "grafana": "/api/health"}
 
 
 def ailment(home: Home, name: str, url: str, nonce: str, patience: float = PATIENCE_SECONDS) -> str:

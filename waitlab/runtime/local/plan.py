@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from waitlab.errors import LabError
-from waitlab.runtime.local import certificate, postgres, prometheus
+from waitlab.runtime.local import certificate, grafana, postgres, prometheus
 from waitlab.runtime.local.state import PROJECT, Home
 from waitlab.serve import scale, settings
 
@@ -28,6 +28,7 @@ PORTS = {
     "LOCUST_PORT": 8089,
     "LOCUST_WORKER_PORT": 5557,
     "PROMETHEUS_PORT": 9090,
+    "GRAFANA_PORT": 3000,
     "POSTGRES_PORT": 5442,
     "HOST_PORT": 9110,
 }
@@ -46,7 +47,7 @@ SERVICES = {
     "flask": Service("services.flask_app:app", {"gunicorn": ("sync", "gthread", "gevent")}),
     "fastapi": Service("services.fastapi_app:app", {"uvicorn": ("asgi",), "gunicorn": ("asgi",)}),
 }
-PARTS = ("postgres", "upstream", "host", *SERVICES, "locust", "prometheus")  # in the order they are shown
+PARTS = ("postgres", "upstream", "host", *SERVICES, "locust", "prometheus", "grafana")  # in the order they are shown
 
 # What the lab itself decides for a service, so that no <SERVICE>_<KNOB> may.
 DECIDED = {"APP", "SERVICE", "HOST", "ANNOUNCE", "RUN_DIR", "TARGETS_DIR", "NONCE"} | {
@@ -61,6 +62,9 @@ CONTAINERS = (
     *("TEMPO", "GRAFANA", "VERBS"),
 )
 CONTAINER_SETTINGS = {f"{container}_{limit}" for container in CONTAINERS for limit in LIMITS}
+PROGRAMS = {"PROMETHEUS_BIN", "GRAFANA_BIN", "GRAFANA_HOME"}  # what the local runtime runs that is not of the project
+# Names under which others have settings too: only what is nearly one of the lab's is taken for a misspelt one.
+SHARED_PREFIXES = ("LOCUST_", "PROMETHEUS_", "GRAFANA_", "POSTGRES_", "HOST_")
 # Flask reads variables of its own that a developer may well have set.
 FOREIGN = re.compile(r"FLASK_(APP|ENV|DEBUG|SKIP_DOTENV|RUN_\w+)")
 INHERITED = (*("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH"), "OTLP_ENDPOINT")
@@ -100,7 +104,7 @@ def read(environment: Mapping[str, str], only: tuple[str, ...] = ()) -> Plan:
         raise LabError(f"there is no part {unknown[0]!r}", f"the parts are {', '.join(PARTS)}", 2)
     refuse_misspelt(environment)
     _refuse_limits(environment)
-    draft = _Draft(environment, Home.of(environment), only or PARTS)
+    draft = _Draft(environment, Home.of(environment), only or _usual(environment))
     makers: dict[str, Callable[[], Part]] = {
         "postgres": draft.postgres,
         "upstream": draft.upstream,
@@ -108,9 +112,18 @@ def read(environment: Mapping[str, str], only: tuple[str, ...] = ()) -> Plan:
         **{name: partial(draft.service, name) for name in SERVICES},
         "locust": draft.locust,
         "prometheus": draft.prometheus,
+        "grafana": draft.grafana,
     }
     parts = tuple(makers[name]() for name in PARTS if name in draft.wanted)
     return Plan(draft.home, draft.nonce, parts, draft.database_url)
+
+
+def _usual(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """All parts; Grafana where there is one, and LAB_GRAFANA does not leave it out."""
+    asked = environment.get("LAB_GRAFANA") or "1"
+    if asked not in ("0", "1"):
+        raise LabError(f"LAB_GRAFANA={asked[:80]!r} is not allowed", "LAB_GRAFANA takes 1, or 0 to leave it out", 2)
+    return PARTS if asked == "1" and grafana.found(environment) else tuple(part for part in PARTS if part != "grafana")
 
 
 class _Draft:
@@ -217,6 +230,17 @@ class _Draft:
         command = prometheus.command(binary, self.home.run("prometheus"), port)
         return Part("prometheus", self.address("PROMETHEUS_PORT"), command, self.common, {"PROMETHEUS_PORT": port})
 
+    def grafana(self) -> Part:
+        port, command = self.port("GRAFANA_PORT"), grafana.found(self.given)
+        if command is None:
+            raise LabError("there is no Grafana on this machine", grafana.REMEDY, 122)
+        if "prometheus" not in self.wanted:
+            raise LabError("grafana alone has nothing to show", "add --only prometheus", 2)
+        settings = grafana.environment(self.home.run("grafana"), port, self.address("PROMETHEUS_PORT"))
+        return Part(
+            "grafana", self.address("GRAFANA_PORT"), command, {**self.common, **settings}, {"GRAFANA_PORT": port}
+        )
+
 
 def port(environment: Mapping[str, str], setting: str, default: int) -> int:
     """The port that a setting gives; LabError 2 when it is none."""
@@ -271,13 +295,13 @@ def _refuse_limits(environment: Mapping[str, str]) -> None:
 def refuse_misspelt(environment: Mapping[str, str]) -> None:
     """LabError for a variable that looks like one of the lab's settings, on any runtime, and is none."""
     knobs = {f"{name.upper()}_{knob}" for name in SERVICES for knob in SERVICE_KNOBS}
-    known = knobs | {f"UPSTREAM_{knob}" for knob in UPSTREAM_KNOBS} | set(PORTS) | CONTAINER_SETTINGS
+    known = knobs | {f"UPSTREAM_{knob}" for knob in UPSTREAM_KNOBS} | set(PORTS) | PROGRAMS | CONTAINER_SETTINGS
     owned = tuple(f"{name.upper()}_" for name in (*SERVICES, "upstream"))
     for name in sorted(environment):
         if name in known or FOREIGN.fullmatch(name):
             continue
         nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.85)
-        if name.startswith(owned) or (nearest and name.startswith(("LOCUST_", "PROMETHEUS_", "POSTGRES_", "HOST_"))):
+        if name.startswith(owned) or (nearest and name.startswith(SHARED_PREFIXES)):
             part = name.partition("_")[0]
             allowed = sorted(setting for setting in known if setting.startswith(f"{part}_"))
             hint = f"did you mean {nearest[0]}?" if nearest else f"the settings are {', '.join(allowed)}"

@@ -27,7 +27,7 @@ START_SECONDS = 60.0
 POLL_SECONDS = 0.1
 STOP_GRACE_SECONDS = 8.0  # a service takes up to 5 s, and what is in flight
 # What drives and watches leaves first, what is called leaves last; the parts of one wave leave together.
-WAVES = (("locust", "prometheus", "host"), tuple(SERVICES), ("upstream", "postgres"))
+WAVES = (("locust", "grafana", "prometheus", "host"), tuple(SERVICES), ("upstream", "postgres"))
 
 
 class _StopAskedError(Exception):
@@ -148,7 +148,7 @@ class Supervisor:
         for wave in WAVES:
             self._end_together([name for name in wave if name in self.children])
         postgres.remove(self.home.run("postgres"))
-        for name in ("postgres", "prometheus"):
+        for name in ("postgres", "prometheus", "grafana"):
             shutil.rmtree(self.home.run(name), ignore_errors=True)
         self._publish(phase=self.state.phase if self.state.phase == "failed" else "stopped")
 
