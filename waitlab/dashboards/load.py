@@ -103,7 +103,7 @@ SERVICES_COUNT = Panel(
     description=(
         "Every request since a service was started, dead workers' included: accepted by the application, completed, "
         "and failed (not answered whole). Once no load runs, accepted is completed and failed together. It cannot "
-        "leave out requests that did not come from Locust."
+        "show who asked: requests from elsewhere count too."
     ),
     queries=(Query('sum by (service, outcome) (lab_service_requests_total{service=~"$service"})', "requests"),),
     unit="short",
