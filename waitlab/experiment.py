@@ -1,0 +1,88 @@
+"""One question, typed: what an experiment's TOML file says, read strictly; the same value is listed, planned and run.
+
+The file's form is docs/experiments.md's subject. Nothing here runs, measures or judges.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Value = int | float | str | bool
+
+
+@dataclass(frozen=True)
+class Load:
+    """What drives an arm. One of three forms: a closed loop of `users`; `concurrent` single requests at once; or
+    scheduled arrivals at `rate` a second.
+
+    `seconds` is the measured window, after the warm-up. `victim`: path of a second, light stream of requests beside it,
+    sent by one client `VICTIM_RATE` times a second.
+    """
+
+    users: int = 0
+    think_ms: int = 0
+    concurrent: int = 0
+    rate: float = 0.0
+    seconds: float = 10.0
+    repeats: int = 3
+    victim: str = ""
+    expects_errors: bool = False
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One configuration, expanded: `name` is family and what differs in it ("sync workers=2"), or the family alone.
+
+    `knobs` are the service's settings that the file names; what it leaves out is the service's default. `request` is
+    path and query.
+    """
+
+    name: str
+    family: str
+    service: str
+    request: str
+    knobs: Mapping[str, Value]
+    load: Load
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Another arm's quantity, times a number: what a bound may be instead of a number."""
+
+    arm: str
+    quantity: str
+    times: float = 1.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One sentence that can be wrong. Exactly one of `law`, `equals`, `at_least`, `at_most` is set.
+
+    `arm` is one expanded arm's name: a prediction about a family was expanded into one for each member. `within` is the
+    band as a fraction of what is predicted; bounds have none.
+    """
+
+    says: str
+    arm: str
+    quantity: str
+    law: str = ""
+    equals: float | Reference | None = None
+    at_least: float | Reference | None = None
+    at_most: float | Reference | None = None
+    within: float = 0.0
+    expected: str = "confirmed"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One TOML file. `settles`: numbers of the claims catalogue. `needs`: what machine, where this one cannot decide."""
+
+    name: str
+    title: str
+    question: str
+    arms: tuple[Arm, ...]
+    predictions: tuple[Prediction, ...]
+    settles: tuple[str, ...] = ()
+    needs: str = ""
+    measure: Path | None = None
+    text: str = field(default="", repr=False)  # the file, verbatim: it is stored with the result

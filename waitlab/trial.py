@@ -1,0 +1,121 @@
+"""What one trial recorded, raw, of both witnesses and of the machine: all that a verdict may look at.
+
+A trial is one run of one arm against a fresh service. It is one line of trials.jsonl; units are in the names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A tenth of the window or less: `at` seconds after its beginning, what was answered in it, and how long it took."""
+
+    at: float
+    seconds: float
+    answers: int
+    response_s: float  # the mean of those answers; 0 without any
+
+
+@dataclass(frozen=True)
+class Single:
+    """One of at most 20 requests, in seconds from the first one's start: sent, taken up by the application, answered.
+
+    `cpu_s` is what the service's processes computed for it; None where it cannot be told apart.
+    """
+
+    sent: float
+    begun: float | None
+    answered: float
+    status: int
+    cpu_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Client:
+    """Witness 1, what clients waited in the measured window, from the intended start of each request.
+
+    `response_us`: response time in microseconds, to three significant digits -> how many. `sent` counts all requests
+    since the load began, drained; `counted` those of the window. `cpu_ratio` is the busiest generator process' share of
+    one core, `think_s` the mean think time as it was.
+    """
+
+    users: int
+    seconds: float
+    counted: int
+    failures: int
+    sent: int
+    think_s: float
+    cpu_ratio: float
+    response_us: Mapping[int, int]
+    late_p99_s: float = 0.0  # how late requests left against their schedule
+    unsent: int = 0
+    victim_us: Mapping[int, int] = field(default_factory=dict)
+    victim_failures: int = 0
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker process over the window: what it completed, and what it cost. Switches and CPU are differences."""
+
+    completed: int
+    cpu_s: float
+    pss_bytes: int
+    os_threads: int
+    switches_voluntary: int
+    switches_involuntary: int
+
+
+@dataclass(frozen=True)
+class Server:
+    """Witness 2, what the service says of the same window; the counts `accepted`.. are of all since the load began."""
+
+    accepted: int
+    completed: int
+    failed: int
+    workers: Mapping[str, Worker]
+    duration_mean_s: float
+    queue_mean_s: float
+    queue_count: int
+    duration_p95_s: float = 0.0
+    loop_lag_max_s: float = 0.0
+    pool_wait_p95_s: float = 0.0
+    accept_queue_max: int = 0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What else went on meanwhile. `clock_step_s`: by how much wall and monotonic clock drifted apart.
+
+    `noisy_slices` is the share of slices in which steal, foreign CPU or the probe's spread went beyond its limit.
+    """
+
+    cores: int
+    service_cores: int
+    steal_ratio: float
+    foreign_ratio: float
+    probe_spread: float
+    noisy_slices: float
+    clock_step_s: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial. `ended`: "measured", or why not. `identity`: what the service said of itself before, during, after."""
+
+    arm: str
+    repeat: int
+    order: int
+    seed: int
+    began: str
+    ended: str
+    commands: Mapping[str, str]
+    service: Mapping[str, object]
+    identity: tuple[Mapping[str, object], ...] = ()
+    wrong_answers: tuple[str, ...] = ()
+    warm_up_s: float = 0.0
+    client: Client | None = None
+    server: Server | None = None
+    machine: Machine | None = None
+    slices: tuple[Slice, ...] = ()
+    singles: tuple[Single, ...] = ()
