@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Slice:
-    """A tenth of the window or less: `at` seconds after its beginning, what was answered in it, and how long it took."""
+    """A tenth of the window or less: `at` seconds after its beginning; what was answered in it, and how fast."""
 
     at: float
     seconds: float
@@ -35,9 +35,10 @@ class Single:
 class Client:
     """Witness 1, what clients waited in the measured window, from the intended start of each request.
 
-    `response_us`: response time in microseconds, to three significant digits -> how many. `sent` counts all requests
-    since the load began, drained; `counted` those of the window. `cpu_ratio` is the busiest generator process' share of
-    one core, `think_s` the mean think time as it was.
+    `response_us`: response time in microseconds, to three significant digits -> how many of `counted`, the requests
+    answered in the window, failed or not; `failures` are the failed of them. `sent` counts all requests since the load
+    began, drained, the victim's too; `unanswered`, of those, are the ones that never got an answer (refused, reset,
+    timed out). `cpu_ratio` is the busiest generator process' share of one core, `think_s` the mean think time as it was.
     """
 
     users: int
@@ -50,6 +51,8 @@ class Client:
     response_us: Mapping[int, int]
     late_p99_s: float = 0.0  # how late requests left against their schedule
     unsent: int = 0
+    unanswered: int = 0
+    in_flight: float | None = None  # the mean of samples taken over the window; scheduled arrivals only
     victim_us: Mapping[int, int] = field(default_factory=dict)
     victim_failures: int = 0
 
@@ -101,7 +104,13 @@ class Machine:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial. `ended`: "measured", or why not. `identity`: what the service said of itself before, during, after."""
+    """One trial. `ended`: "measured", or why not. `service`: what it was started with, its nonce among it.
+
+    `identity`: what the service said of itself before, during and after, each with `nonce`, `code` (a hash of the
+    application's source) and `pids` of its live workers. `wrong_answers`: of the `verified` answers, those that were
+    not as the contract says. `measured`: what the experiment's own function made of the trial, by quantity; it is
+    stored because judging again, perhaps elsewhere, runs nobody's code.
+    """
 
     arm: str
     repeat: int
@@ -113,9 +122,11 @@ class Trial:
     service: Mapping[str, object]
     identity: tuple[Mapping[str, object], ...] = ()
     wrong_answers: tuple[str, ...] = ()
+    verified: int = 0
     warm_up_s: float = 0.0
     client: Client | None = None
     server: Server | None = None
     machine: Machine | None = None
     slices: tuple[Slice, ...] = ()
     singles: tuple[Single, ...] = ()
+    measured: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,140 @@
+"""The table of rules that a trial must keep before a figure of it is believed, and which quantities each can void.
+
+What cannot be computed is void and never a pass. Where the limits come from: docs/validity.md.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from waitlab import rules
+from waitlab.experiment import Load
+from waitlab.rules import CPU, LATENCY, PERCENTILES, SCALING, THROUGHPUT, Seen, Verdict
+from waitlab.trial import Trial
+
+EVERYTHING = "everything"
+SKIPPED = Seen("skip", "says nothing of a few single requests sent at once")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule says of one trial. `voids`: the kinds of quantity it takes away, none unless it is void."""
+
+    rule: str
+    title: str
+    figure: float | None
+    limit: float | None
+    verdict: Verdict
+    voids: frozenset[str]
+    says: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of the table. `singles`: whether it makes sense where a few single requests are sent at once."""
+
+    name: str
+    title: str
+    voids: frozenset[str]
+    check: Callable[[Trial, Load], Seen]
+    singles: bool = True
+
+
+def findings(trial: Trial, load: Load) -> tuple[Finding, ...]:
+    """What every rule says of `trial`, in the order of RULES."""
+    return tuple(_found(rule, trial, load) for rule in RULES)
+
+
+def voided(found: Iterable[Finding], quantity: str) -> tuple[Finding, ...]:
+    """The findings that take `quantity` away; none when it may be judged."""
+    return tuple(finding for finding in found if _voids(finding, quantity, kinds(quantity)))
+
+
+def _voids(finding: Finding, quantity: str, touched: frozenset[str] | None) -> bool:
+    if finding.verdict != "void" or OWN_FIGURE.get(finding.rule) == quantity:
+        return False
+    return touched is None or EVERYTHING in finding.voids or bool(finding.voids & touched)
+
+
+def kinds(quantity: str) -> frozenset[str] | None:
+    """What kinds a quantity is of, so which rules touch it; None for one that is not known: every rule touches it."""
+    of_victim = "victim " if quantity.startswith("victim_") else ""
+    percentiles = {of_victim + word for word in quantity.split("_") if word in PERCENTILES}
+    return KINDS[quantity] | percentiles if quantity in KINDS else None
+
+
+def _found(rule: Rule, trial: Trial, load: Load) -> Finding:
+    try:
+        seen = rule.check(trial, load) if rule.singles or not load.concurrent else SKIPPED
+        if seen.figure is not None and not math.isfinite(seen.figure):
+            raise rules.Missing("its figure is not a number")
+    except rules.Missing as missing:
+        seen = Seen("void", f"cannot be computed: {missing}")
+    voids = (rule.voids if seen.voids is None else seen.voids) if seen.verdict == "void" else frozenset()
+    return Finding(rule.name, rule.title, seen.figure, seen.limit, seen.verdict, voids, seen.says)
+
+
+BOTH = frozenset({THROUGHPUT, LATENCY})
+ALL = frozenset({EVERYTHING})
+_PLAIN: frozenset[str] = frozenset()  # touched only by what voids everything
+_LATENCY = frozenset({LATENCY})
+_CPU = frozenset({CPU})
+
+# Each quantity of waitlab.quantities; a percentile in its name is found by kinds().
+KINDS: Mapping[str, frozenset[str]] = {
+    "throughput_rps": frozenset({THROUGHPUT}),
+    "mean_ms": _LATENCY,
+    "p50_ms": _LATENCY,
+    "p95_ms": _LATENCY,
+    "p99_ms": _LATENCY,
+    "max_ms": _LATENCY,
+    "response_growth": _LATENCY,
+    "error_ratio": _PLAIN,
+    "victim_mean_ms": _LATENCY,
+    "victim_p50_ms": _LATENCY,
+    "victim_p95_ms": _LATENCY,
+    "victim_p99_ms": _LATENCY,
+    "victim_max_ms": _LATENCY,
+    "first_finish_ms": _LATENCY,
+    "last_finish_ms": _LATENCY,
+    "mean_finish_ms": _LATENCY,
+    "finish_spread_ms": _LATENCY,
+    "server_mean_ms": _LATENCY,
+    "server_p95_ms": _LATENCY,
+    "queue_mean_ms": _LATENCY,
+    "pool_wait_p95_ms": _LATENCY,
+    "loop_lag_max_ms": _LATENCY,
+    "accept_queue_max": _LATENCY,
+    "cpu_ms_per_request": _CPU,
+    "cores_used": _CPU,
+    "cores_used_per_worker_max": _CPU,
+    "threads_per_worker": _PLAIN,
+    "pss_mb": _PLAIN,
+    "pss_mb_per_worker": _PLAIN,
+    "switches_voluntary_per_request": _PLAIN,
+    "switches_involuntary_per_request": _PLAIN,
+    "busiest_share": _PLAIN,
+    "in_flight": BOTH,
+    "waiting_ratio": _LATENCY | _CPU,
+    "generator_cpu_ratio": _PLAIN,
+    "little_gap_ratio": _PLAIN,
+    "uncounted": _PLAIN,
+}
+OWN_FIGURE = {"G2": "uncounted"}  # a rule cannot take away the quantity that it looks at itself
+
+RULES = (
+    Rule("G0", "the service that was started answers", ALL, rules.identity),
+    Rule("G1", "answers are as the contract says", ALL, rules.answers),
+    Rule("G2", "clients and service count the same", ALL, rules.accounting),
+    Rule("G3", "Little's law: the generator keeps up", BOTH, rules.littles_law, singles=False),
+    Rule("G4", "the generator has CPU to spare", BOTH, rules.generator, singles=False),
+    Rule(
+        "G5", "queue time explains what the witnesses differ by", frozenset({LATENCY}), rules.witnesses, singles=False
+    ),
+    Rule("G6", "not more than physics allows", frozenset({THROUGHPUT, CPU, SCALING}), rules.physics, singles=False),
+    Rule("G7", "the machine is quiet", frozenset({CPU, THROUGHPUT, LATENCY}), rules.noise),
+    Rule("G8", "the clocks agree", frozenset(), rules.clocks),
+    Rule("G9", "warmed up and steady", BOTH, rules.steadiness, singles=False),
+    Rule("G10", "enough answers for a percentile", frozenset(PERCENTILES), rules.samples),
+    Rule("G11", "few errors", BOTH, rules.errors),
+)
