@@ -1,19 +1,17 @@
-"""One question, typed: what an experiment's TOML file says, read strictly; the same value is listed, planned and run.
-
-The file's form is docs/experiments.md's subject. Nothing here runs, measures or judges.
-"""
+"""One question, typed: what an experiment's TOML file says, with lists expanded and families resolved."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 Value = int | float | str | bool
+VICTIM_RATE = 20.0  # requests a second of the light stream beside a load
 
 
 @dataclass(frozen=True)
 class Load:
     """What drives an arm. One of three forms: a closed loop of `users`; `concurrent` single requests at once; or
-    scheduled arrivals at `rate` a second.
+    scheduled arrivals at `rate` a second; the other two are 0.
 
     `seconds` is the measured window, after the warm-up. `victim`: path of a second, light stream of requests beside it,
     sent by one client `VICTIM_RATE` times a second.
@@ -59,13 +57,15 @@ class Prediction:
     """One sentence that can be wrong. Exactly one of `law`, `equals`, `at_least`, `at_most` is set.
 
     `arm` is one expanded arm's name: a prediction about a family was expanded into one for each member. `within` is the
-    band as a fraction of what is predicted; bounds have none.
+    band as a fraction of what is predicted; bounds have none. `measured`: where the law takes each input that has to be
+    measured first, by the input's name.
     """
 
     says: str
     arm: str
     quantity: str
     law: str = ""
+    measured: Mapping[str, Reference] = field(default_factory=dict)
     equals: float | Reference | None = None
     at_least: float | Reference | None = None
     at_most: float | Reference | None = None
@@ -75,7 +75,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One TOML file. `settles`: numbers of the claims catalogue. `needs`: what machine, where this one cannot decide."""
+    """One TOML file. `settles`: numbers of the claims catalogue. `needs`: what machine, where a small one is no use.
+
+    `measure`: a file whose public functions, Trial -> float | None, are quantities of this experiment alone.
+    """
 
     name: str
     title: str

@@ -1,0 +1,67 @@
+"""What an arm's service runs with, defaults filled in: the environment for waitlab.serve, and the case for a law."""
+
+import re
+from collections.abc import Mapping
+
+from waitlab.case import Case
+from waitlab.errors import LabError
+from waitlab.experiment import Arm, Prediction
+from waitlab.experiment.paths import split
+from waitlab.laws import LAWS, Predicted
+from waitlab.runtime.local import plan
+from waitlab.serve import settings
+
+_KNOBS = "|".join(row.name for row in settings.TABLE)
+
+
+def environment(arm: Arm) -> dict[str, str]:
+    """The settings that the arm names, as waitlab.serve reads them, with APP, SERVICE, server and worker class.
+
+    CORES is left to whoever starts the service: it knows which CPUs are free. LabError 2 for knobs that do not go
+    together.
+    """
+    prefix = arm.service.upper()
+    named = {f"{prefix}_{name.upper()}": _text(value) for name, value in arm.knobs.items() if name != "cores"}
+    try:
+        given = plan.service_knobs(arm.service, named)
+        found = {**given, "APP": plan.SERVICES[arm.service].app, "SERVICE": arm.service}
+        settings.read(found)
+    except (LabError, settings.SettingError) as error:
+        message = re.sub(rf"\b(?:{prefix}_)?({_KNOBS})\b", lambda name: name[1].lower(), str(error))
+        remedy = error.remedy if isinstance(error, LabError) else ""
+        raise LabError(f"arm {arm.name!r}: {message}", remedy, 2) from None
+    return found
+
+
+def case(arm: Arm, cores: float) -> Case:
+    """What laws may know of the arm. `cores`: what its service has where the arm does not say."""
+    known = settings.read(environment(arm))
+    path, parameters = split(arm.request)
+    _, style, workload = path.split("/")
+    return Case(
+        style=style,
+        workload=workload,
+        parameters=parameters,
+        worker_class=known.worker_class,
+        workers=known.workers,
+        threads=known.threads,
+        tokens=known.tokens,
+        executor_threads=known.executor_threads,
+        pool_size=known.pool_size,
+        cores=float(arm.knobs.get("cores", cores)),
+        users=arm.load.users,
+        think_s=arm.load.think_ms / 1000,
+        concurrent=arm.load.concurrent,
+        rate=arm.load.rate,
+    )
+
+
+def predict(prediction: Prediction, arm: Arm, measured: Mapping[str, float], cores: float) -> Predicted:
+    """What the prediction's law says of its arm, from the inputs that were measured. LabError where it says nothing."""
+    return LAWS[prediction.law].predict(case(arm, cores), measured)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)

@@ -1,0 +1,9 @@
+"""One question in TOML: read strictly into one typed value, which is listed, planned and run.
+
+Nothing here runs, measures or judges. docs/experiments.md describes the file.
+"""
+
+from waitlab.experiment.question import VICTIM_RATE, Arm, Experiment, Load, Prediction, Reference, Value
+from waitlab.experiment.reading import FOLDER, find, read
+
+__all__ = ["FOLDER", "VICTIM_RATE", "Arm", "Experiment", "Load", "Prediction", "Reference", "Value", "find", "read"]

@@ -1,0 +1,162 @@
+"""[load] and [arms.NAME] of an experiment: every list expands, and what is left is one configuration after another."""
+
+import itertools
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from waitlab.experiment import paths, tables
+from waitlab.experiment.question import Arm, Load
+from waitlab.experiment.tables import Check, Place
+from waitlab.serve import settings
+
+MOST_ARMS = 64
+FORMS = ("users", "concurrent", "rate")
+PATH = tables.matching(r"/[!-~]{1,300}", "a path with its parameters, such as /sync/sleep?ms=200")
+
+LOAD: dict[str, Check] = {
+    "users": tables.whole(1, 10_000),
+    "think_ms": tables.whole(0, 600_000),
+    "concurrent": tables.whole(1, 20),
+    "rate": tables.number(0.01, 10_000),
+    "seconds": tables.number(1, 3_600),
+    "repeats": tables.whole(1, 100),
+    "victim": PATH,
+    "expects_errors": tables.switch,
+}
+
+
+def _setting(name: str, kind: type) -> Check:
+    """A knob of a service, held to the bounds that waitlab.serve gives its setting."""
+    (row,) = (row for row in settings.TABLE if row.name == name.upper())
+
+    def check(value: object) -> object:
+        if type(value) is not kind:
+            names = {int: "a whole number", bool: "true or false", str: "a word in quotes"}
+            raise ValueError(f"{names[kind]}: {row.help}")
+        row.parse(str(value))
+        return value
+
+    return check
+
+
+KNOBS: dict[str, Check] = {
+    **{name: _setting(name, str) for name in ("server", "worker_class")},
+    **{name: _setting(name, int) for name in ("workers", "threads", "tokens", "executor_threads", "pool_size")},
+    "preload": _setting("preload", bool),
+    **{name: _setting(name, str) for name in ("loop", "traces")},
+    "cores": tables.whole(1, 1_024),  # whether this machine has them is not the file's fault
+    "backlog": _setting("backlog", int),
+    "access_log": _setting("access_log", bool),
+}
+EXPANDS = ("service", "request", *FORMS, "think_ms", *KNOBS)
+ARM: dict[str, Check] = {"service": tables.choice(*paths.OFFERED), "request": PATH, **LOAD, **KNOBS}
+
+
+def read_load(place: Place, found: object) -> dict[str, Any]:
+    """What [load] says for all arms."""
+    given = tables.read(place, found, LOAD)
+    _refuse_two_forms(place, given)
+    return given
+
+
+def read(place: Place, found: object, shared: Mapping[str, Any]) -> tuple[Arm, ...]:
+    """Every arm, in the file's order; of the lists in one table the last one varies fastest."""
+    arms: list[Arm] = []
+    for family, table in tables.as_table(place, found).items():
+        if not re.fullmatch(r"[\w(][\w ,.+/()'-]{0,79}", family):
+            raise place.at(family).fault("is no name", "an arm's name is made of letters, digits, blanks and ,.+/()'-")
+        arms += _family(place.at(family), family, tables.as_table(place.at(family), table), shared, len(arms))
+    if not arms:
+        raise place.fault("is empty", "name what is compared: [arms.NAME]")
+    return tuple(arms)
+
+
+def _family(place: Place, name: str, table: Mapping[str, Any], shared: Mapping[str, Any], before: int) -> list[Arm]:
+    """The members of one [arms.NAME], of which `before` are there already."""
+    options = {key: _options(place.at(key), key, value) for key, value in table.items()}
+    for key in ("service", "request"):
+        if key not in options:
+            raise place.fault(f"has no {key}", f"add {place.at(key).key}")
+    if before + math.prod(map(len, options.values())) > MOST_ARMS:
+        raise place.fault(f"expands to more than {MOST_ARMS} arms in all", "shorten its lists")
+    varying = [key for key, value in table.items() if isinstance(value, list)]
+    members = [dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())]
+    labels = _request_labels(options["request"])
+    return [_arm(place, name, _suffix(member, varying, labels), member, shared) for member in members]
+
+
+def _options(place: Place, key: str, value: object) -> list[Any]:
+    """The values that one key takes, one after the other."""
+    if key not in ARM:
+        raise place.unknown(key, "key here", ARM)
+    if not isinstance(value, list):
+        return [tables.checked(place, value, ARM[key])]
+    if key not in EXPANDS:
+        raise place.fault(f"= {tables.shown(value)} is not allowed", f"{key} takes one value; lists expand in others")
+    checked = [tables.checked(place, one, ARM[key]) for one in value]
+    if not checked or len(set(checked)) < len(checked):
+        raise place.fault(f"= {tables.shown(value)} is not allowed", "a list that expands takes different values")
+    return checked
+
+
+def _request_labels(requests: list[str]) -> dict[str, str]:
+    """What to call each request of a list: the parameters that differ, or the whole where more than they differ."""
+    split = {request: paths.split(request) for request in requests}
+    shared = set.intersection(*(set(parameters.items()) for _, parameters in split.values()))
+    if len({path for path, _ in split.values()}) > 1:
+        return {request: f"request={request}" for request in requests}
+    return {
+        request: " ".join(f"{key}={value}" for key, value in parameters.items() if (key, value) not in shared)
+        or f"request={request}"
+        for request, (_, parameters) in split.items()
+    }
+
+
+def _suffix(member: Mapping[str, Any], varying: list[str], labels: Mapping[str, str]) -> str:
+    """What tells one member of a family from the others: empty in a family of one."""
+    return " ".join(labels[member[key]] if key == "request" else f"{key}={_word(member[key])}" for key in varying)
+
+
+def _word(value: object) -> str:
+    """A value as the file writes it."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _arm(place: Place, family: str, suffix: str, member: Mapping[str, Any], shared: Mapping[str, Any]) -> Arm:
+    load = _load(place, {key: value for key, value in member.items() if key in LOAD}, shared)
+    paths.check(place.at("request"), member["service"], member["request"])
+    if load.victim:
+        paths.check(place.at("victim"), member["service"], load.victim, paths.UNMEASURED)
+    return Arm(
+        name=f"{family} {suffix}".strip(),
+        family=family,
+        service=member["service"],
+        request=member["request"],
+        knobs={key: value for key, value in member.items() if key in KNOBS},
+        load=load,
+    )
+
+
+def _load(place: Place, own: Mapping[str, Any], shared: Mapping[str, Any]) -> Load:
+    """[load], with what the arm itself says put over it: the arm's form of load takes the place of another."""
+    _refuse_two_forms(place, own)
+    if any(form in own for form in FORMS):
+        shared = {key: value for key, value in shared.items() if key not in FORMS}
+    load = Load(**{**shared, **own})
+    if not any((load.users, load.concurrent, load.rate)):
+        raise place.fault("has no load", f"say {', '.join(FORMS[:-1])} or {FORMS[-1]}, here or in [load]")
+    if load.victim and load.concurrent:
+        raise place.fault(
+            "has a victim beside single requests", "say victim only where users or a rate load the service"
+        )
+    if load.think_ms and not load.users:
+        raise place.fault("has think_ms without users", "only users think: say users, or think_ms = 0")
+    return load
+
+
+def _refuse_two_forms(place: Place, given: Mapping[str, Any]) -> None:
+    forms = [form for form in FORMS if form in given]
+    if len(forms) > 1:
+        raise place.fault(f"says {' and '.join(forms)}", "one load has one form: users, concurrent or rate")

@@ -1,0 +1,71 @@
+"""Which requests the lab's services answer: what an experiment may ask of them.
+
+The lab's own table, since nothing in waitlab may import the services; a test holds it equal to services/contract.py.
+Bounds of parameters are not in it: the service itself refuses a wrong value, with the right ones, before any load.
+"""
+
+from collections.abc import Iterator
+
+from waitlab.experiment.tables import Place
+
+PARAMETERS = {
+    "ping": (),
+    "sleep": ("ms",),
+    "query": ("ms", "driver"),
+    "fetch": ("ms", "client", "tls"),
+    "read": ("kb", "cold"),
+    "burn": ("rounds", "kind"),
+    "mixed": ("ms", "rounds"),
+    "profile": ("ms",),
+    "depends": ("ms", "dep"),
+    "gather": ("of", "ms", "rounds"),
+}
+SAMPLES = tuple(
+    f"{sample}{form}"
+    for sample in ("httpx-await", "client-per-request", "def-asyncio-run")
+    for form in ("", "-corrected")
+)
+UNMEASURED = ("/healthz", "/readyz", "/about", "/metrics")
+_FASTAPI_HAS_NO = {"/sync/gather", "/blocked/depends", "/offload/depends"}
+
+
+def _fastapi() -> Iterator[tuple[str, tuple[str, ...]]]:
+    for style in ("sync", "async", "blocked", "offload"):
+        for workload, parameters in PARAMETERS.items():
+            if f"/{style}/{workload}" not in _FASTAPI_HAS_NO:
+                yield f"/{style}/{workload}", parameters
+    for sample in SAMPLES:
+        yield f"/sample/{sample}", ("ms",)
+
+
+# service -> path -> names of its parameters
+OFFERED: dict[str, dict[str, tuple[str, ...]]] = {
+    "flask": {
+        f"/sync/{workload}": names for workload, names in PARAMETERS.items() if workload not in ("depends", "gather")
+    },
+    "fastapi": dict(_fastapi()),
+}
+
+
+def split(request: str) -> tuple[str, dict[str, str]]:
+    """Path and parameters of a request; a parameter named twice keeps its last value."""
+    path, _, query = request.partition("?")
+    pairs = (pair.partition("=") for pair in query.split("&") if pair)
+    return path, {name: value for name, _, value in pairs}
+
+
+def check(place: Place, service: str, request: str, more: tuple[str, ...] = ()) -> None:
+    """LabError when `service` does not offer `request`, a path with parameters, nor one of the paths `more`."""
+    path, parameters = split(request)
+    offered = OFFERED[service]
+    if path in more and not parameters:
+        return
+    if path not in offered:
+        raise place.unknown(path, f"path of {service}", (*offered, *more))
+    for name, value in parameters.items():
+        if name not in offered[path]:
+            raise place.unknown(name, f"parameter of {path}", offered[path])
+        if not value:
+            raise place.fault(f"gives {name} no value", f"write {name}=..., or leave it out for its default")
+    if request.count("=") != len(parameters):
+        raise place.fault("names a parameter twice", "name each parameter once")

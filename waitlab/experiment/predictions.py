@@ -1,0 +1,143 @@
+"""[[predictions]] of an experiment: a prediction about a family becomes one for each of its members."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from waitlab.experiment import tables
+from waitlab.experiment.arms import FORMS
+from waitlab.experiment.question import Arm, Prediction, Reference
+from waitlab.experiment.tables import Check, Place
+from waitlab.laws import LAWS, Law
+
+BOUNDS = ("law", "equals", "at_least", "at_most")
+PREDICTION: dict[str, Check] = {
+    "says": tables.text,
+    "arm": tables.text,
+    "quantity": tables.text,
+    "law": tables.text,
+    "measured": tables.anything,
+    **dict.fromkeys(BOUNDS[1:], tables.anything),
+    "within": tables.number(0.001, 1),
+    "expected": tables.choice("confirmed", "refuted"),
+}
+REFERENCE: dict[str, Check] = {"arm": tables.text, "quantity": tables.text, "times": tables.number(1e-9, 1e9)}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What predictions may name: the experiment's arms, by name and by family, and the quantities."""
+
+    arms: tuple[Arm, ...]
+    quantities: tuple[str, ...]
+
+    def members(self, place: Place, name: str) -> list[Arm]:
+        """The arm called `name`, or every member of the family; LabError when there is neither."""
+        found = [arm for arm in self.arms if name in (arm.name, arm.family)]
+        if not found:
+            names = dict.fromkeys([*(arm.family for arm in self.arms), *(arm.name for arm in self.arms)])
+            raise place.unknown(name, "arm", names)
+        return found
+
+    def partner(self, place: Place, name: str, of: Arm) -> Arm:
+        """The arm called `name`, or the member of that family that expanded to the same as `of`."""
+        found = self.members(place, name)
+        suffix = of.name.removeprefix(of.family)
+        fitting = found if len(found) == 1 else [arm for arm in found if arm.name == arm.family + suffix]
+        if not fitting:
+            hint = f"name one arm, or let {name} and {of.family} expand over the same lists"
+            raise place.fault(f"names {len(found)} arms, and none fits {of.name!r}", hint)
+        return fitting[0]
+
+
+def read(place: Place, found: object, known: Known) -> tuple[Prediction, ...]:
+    """Every prediction for every arm it is about, in the file's order."""
+    if not isinstance(found, list) or not found:
+        raise place.fault("is empty", "state at least one: [[predictions]]")
+    return tuple(
+        prediction
+        for count, table in enumerate(found, 1)
+        for prediction in _read_one(Place(place.file, f"prediction {count}"), table, known)
+    )
+
+
+def _read_one(place: Place, found: object, known: Known) -> Iterator[Prediction]:
+    given = tables.read(place, found, PREDICTION, needed=("says", "quantity"))
+    bounds = [bound for bound in BOUNDS if bound in given]
+    if len(bounds) != 1:
+        raise place.fault(f"says {' and '.join(bounds) or 'nothing'}", f"say one of {', '.join(BOUNDS)}")
+    if (bounds[0] in ("law", "equals")) != ("within" in given):
+        hint = "law and equals take within, the band as a fraction; at_least and at_most are bounds and take none"
+        raise place.fault("has no within" if "within" not in given else "has a within", hint)
+    _refuse_unknown(place, given["quantity"], known.quantities)
+    families = list(dict.fromkeys(arm.family for arm in known.arms))
+    if "arm" not in given and len(families) > 1:
+        raise place.fault("has no arm", f"say which: {', '.join(families)}")
+    for arm in known.members(place.at("arm"), given.get("arm", families[0])):
+        yield _of_arm(place, given, arm, known)
+
+
+def _of_arm(place: Place, given: Mapping[str, Any], arm: Arm, known: Known) -> Prediction:
+    """One prediction of one arm, everything it refers to found."""
+    values = {key: value for key, value in given.items() if key in ("says", "quantity", "within", "expected")}
+    for bound in BOUNDS[1:]:
+        if bound in given:
+            values[bound] = _bound(place.at(bound), given[bound], arm, given["quantity"], known)
+    if "law" in given:
+        law = _law(place.at("law"), given["law"], arm, given["quantity"])
+        measured = _measured(place.at("measured"), given.get("measured", {}), law, arm, known)
+        values |= {"law": law.name, "measured": measured}
+    elif "measured" in given:
+        raise place.at("measured").fault("is of a law, and here is none", "leave it out")
+    prediction = Prediction(arm=arm.name, **values)
+    _refuse_circle(place, prediction)
+    return prediction
+
+
+def _law(place: Place, name: str, arm: Arm, quantity: str) -> Law:
+    if name not in LAWS:
+        raise place.unknown(name, "law", LAWS)
+    law = LAWS[name]
+    if quantity not in law.quantities:
+        raise place.fault(f"= {name!r} says nothing of {quantity}", f"it predicts {' or '.join(law.quantities)}")
+    form = next(form for form in FORMS if getattr(arm.load, form))
+    if form != law.load:
+        raise place.fault(f"= {name!r} is about {law.load}, and {arm.name!r} has {form}", "take a law of this load")
+    return law
+
+
+def _measured(place: Place, found: object, law: Law, arm: Arm, known: Known) -> dict[str, Reference]:
+    """Where the law's inputs are measured: each input's name with the arm, and the law says which quantity."""
+    given = tables.read(place, found, dict.fromkeys(law.measured, tables.text))
+    for name, quantity in law.measured.items():
+        if name not in given:
+            hint = f'it is a {quantity} of some arm: measured = {{ {name} = "ARM" }}'
+            raise place.fault(f"has no {name}, which {law.name} needs", hint)
+    return {
+        name: Reference(known.partner(place.at(name), given[name], arm).name, quantity)
+        for name, quantity in law.measured.items()
+    }
+
+
+def _bound(place: Place, found: object, arm: Arm, quantity: str, known: Known) -> float | Reference:
+    """A number, or another arm's quantity (the predicted one where none is named)."""
+    if not isinstance(found, dict):
+        return float(tables.checked(place, found, tables.finite))
+    given = tables.read(place, found, REFERENCE, needed=("arm",))
+    _refuse_unknown(place, given.get("quantity", quantity), known.quantities)
+    other = known.partner(place.at("arm"), given["arm"], arm)
+    return Reference(other.name, given.get("quantity", quantity), given.get("times", 1.0))
+
+
+def _refuse_unknown(place: Place, quantity: str, known: Iterable[str]) -> None:
+    if quantity not in known:
+        raise place.at("quantity").unknown(quantity, "quantity", known)
+
+
+def _refuse_circle(place: Place, prediction: Prediction) -> None:
+    """What is predicted from itself is always confirmed."""
+    sources = (prediction.equals, prediction.at_least, prediction.at_most, *prediction.measured.values())
+    for source in sources:
+        if isinstance(source, Reference) and (source.arm, source.quantity) == (prediction.arm, prediction.quantity):
+            hint = "name another arm or another quantity"
+            raise place.fault(f"compares {source.quantity} of {source.arm!r} with itself", hint)

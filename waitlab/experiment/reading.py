@@ -1,0 +1,119 @@
+"""Finds an experiment's TOML file and reads it; whatever is wrong with it is found here, before anything starts."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from waitlab.errors import LabError
+from waitlab.experiment import arms, predictions, tables
+from waitlab.experiment.question import Experiment
+from waitlab.experiment.tables import Place
+from waitlab.quantities import QUANTITIES
+
+FOLDER = Path(__file__).resolve().parents[2] / "experiments"
+MOST_BYTES = 64 * 1024
+_CLAIM = re.compile(r"C(0[1-9]|[1-4]\d|5[0-7])|L[1-8]")
+
+
+def _claims(value: object) -> tuple[str, ...]:
+    numbers = value if isinstance(value, list) else [None]
+    if not all(isinstance(number, str) and _CLAIM.fullmatch(number) for number in numbers):
+        raise ValueError('a list of numbers of the claims catalogue, C01 to C57 and L1 to L8, such as ["C02"]')
+    return tuple(numbers)
+
+
+TOP: dict[str, tables.Check] = {
+    "title": tables.text,
+    "question": tables.text,
+    "settles": _claims,
+    "needs": tables.text,
+    "measure": tables.matching(r"[a-z][a-z0-9_]*\.py", "the name of a Python file beside this one"),
+    "load": tables.anything,
+    "arms": tables.anything,
+    "predictions": tables.anything,
+}
+
+
+def find(name: str) -> Path:
+    """The file of an experiment called `name`, or the path that `name` is. LabError when there is neither."""
+    if name.endswith(".toml") or "/" in name:
+        return Path(name)
+    names = sorted(file.stem for file in FOLDER.glob("*.toml"))
+    if name not in names:
+        raise LabError(f"there is no experiment {tables.shown(name)}", tables.meant(name, names), 2)
+    return FOLDER / f"{name}.toml"
+
+
+def read(path: Path) -> Experiment:
+    """The experiment that a file asks. LabError 2 names file and key of the first fault, and what was meant."""
+    place = Place(path)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,79}\.toml", path.name):
+        raise place.fault("has a name that no experiment has", "use lower-case letters, digits and dashes: NAME.toml")
+    text = _text(place)
+    top = tables.read(place, _parsed(place, text), TOP, needed=("title", "question", "arms", "predictions"))
+    measure = _beside(place.at("measure"), top["measure"]) if "measure" in top else None
+    own = _functions(place.at("measure"), measure) if measure else ()
+    load = arms.read_load(place.at("load"), top.get("load", {}))
+    members = arms.read(place.at("arms"), top["arms"], load)
+    known = predictions.Known(members, (*QUANTITIES, *own))
+    return Experiment(
+        name=path.stem,
+        title=top["title"],
+        question=top["question"],
+        arms=members,
+        predictions=predictions.read(place.at("predictions"), top["predictions"], known),
+        settles=top.get("settles", ()),
+        needs=top.get("needs", ""),
+        measure=measure,
+        text=text,
+    )
+
+
+def _text(place: Place) -> str:
+    """What the file holds, as text."""
+    try:
+        with place.file.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise place.fault(f"cannot be read: {error.strerror}", "name an experiment, or a TOML file") from None
+    if len(data) > MOST_BYTES:
+        raise place.fault(f"is larger than {MOST_BYTES // 1024} KiB", "an experiment is one question on one page")
+    if not data.strip():
+        raise place.fault("is empty", "it needs title, question, [arms.NAME] and [[predictions]]")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise place.fault("is not text", "an experiment is TOML, in UTF-8") from None
+
+
+def _parsed(place: Place, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # tomllib lets int() and the stack speak for themselves, too
+        raise place.fault(f"is not TOML: {error}", "see https://toml.io for its form") from None
+
+
+def _beside(place: Place, name: str) -> Path:
+    """The file that `measure` names, which must lie in the experiment's own folder."""
+    file = place.file.with_name(name)
+    if not file.is_file() or file.resolve().parent != place.file.resolve().parent:
+        others = [other.name for other in place.file.parent.glob("*.py")]
+        raise place.unknown(name, f"file in {place.file.parent}", others)
+    return file
+
+
+def _functions(place: Place, file: Path) -> tuple[str, ...]:
+    """The quantities that a file defines, found without running it."""
+    try:
+        module = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, OSError) as error:
+        raise place.fault(f"cannot be read: {error}", "it is Python that defines functions of a Trial") from None
+    names = [part.name for part in module.body if isinstance(part, ast.FunctionDef) and not part.name.startswith("_")]
+    taken = [name for name in names if name in QUANTITIES]
+    if taken or not names:
+        raise place.fault(
+            f"redefines {taken[0]}" if taken else "defines no function", "each of its functions is a new quantity"
+        )
+    return tuple(names)

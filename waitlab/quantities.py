@@ -1,0 +1,261 @@
+"""What a prediction may be about: each quantity with its unit in its name, its witness, and how a trial gives it.
+
+A quantity that cannot be computed is None, never 0: a service without workers used no "0 cores".
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean, linear_regression
+from typing import Literal
+
+from waitlab import statistics
+from waitlab.trial import Server, Single, Trial, Worker
+
+Of = Callable[[Trial], float | None]
+FEWEST_SLICES = 5  # with answers, before a growth is read from them
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One row of the table. `witness`: clients, service, both, or the generator that plays the clients."""
+
+    name: str
+    meaning: str
+    witness: Literal["clients", "service", "both", "generator"]
+    of: Of
+
+
+def read(name: str, trial: Trial) -> float | None:
+    """A quantity of a trial: one of QUANTITIES, or of the experiment's own functions. None where it has no value."""
+    if trial.ended != "measured":
+        return None
+    value = QUANTITIES[name].of(trial) if name in QUANTITIES else trial.measured.get(name)
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _throughput(trial: Trial) -> float | None:
+    client = trial.client
+    return _ratio(client.counted - client.failures, client.seconds) if client else None
+
+
+def _mean(histogram: Mapping[int, int]) -> float | None:
+    return _ratio(sum(value * count for value, count in histogram.items()) / 1000, sum(histogram.values()))
+
+
+def _percentile(q: float, histogram: Mapping[int, int]) -> float | None:
+    found = statistics.percentile(histogram, q)
+    return found[0] / 1000 if found else None
+
+
+def _most(histogram: Mapping[int, int]) -> float | None:
+    return max((value / 1000 for value, count in histogram.items() if count), default=None)
+
+
+def _response(of: Callable[[Mapping[int, int]], float | None], trial: Trial) -> float | None:
+    return of(trial.client.response_us) if trial.client else None
+
+
+def _victim(of: Callable[[Mapping[int, int]], float | None], trial: Trial) -> float | None:
+    """Of the victim's good answers: one that failed waited for nothing."""
+    return of(trial.client.victim_us) if trial.client and not trial.client.victim_failures else None
+
+
+def _finish(of: Callable[[list[float]], float], trial: Trial) -> float | None:
+    """Of the moments at which single requests were answered; None when one of them failed."""
+    if not trial.singles or any(not 200 <= single.status < 300 for single in trial.singles):
+        return None
+    return of([_answered_ms(single) for single in trial.singles])
+
+
+def _answered_ms(single: Single) -> float:
+    return single.answered * 1000
+
+
+def _spread(values: list[float]) -> float:
+    return max(values) - min(values)
+
+
+def _errors(trial: Trial) -> float | None:
+    if trial.client:
+        return _ratio(trial.client.failures, trial.client.counted)
+    return _ratio(sum(not 200 <= single.status < 300 for single in trial.singles), len(trial.singles))
+
+
+def _growth(trial: Trial) -> float | None:
+    """The slope of response time over the window, each slice at its middle."""
+    full = [one for one in trial.slices if one.answers]
+    if len(full) < FEWEST_SLICES:
+        return None
+    return linear_regression([one.at + one.seconds / 2 for one in full], [one.response_s for one in full]).slope
+
+
+def _served(of: Callable[[Server], float | None], trial: Trial) -> float | None:
+    """What the service says of a window in which it completed something."""
+    server = trial.server
+    return of(server) if server and any(worker.completed for worker in server.workers.values()) else None
+
+
+def _positive_ms(seconds: float) -> float | None:
+    """Milliseconds; 0 is what a service says that does not measure this."""
+    return seconds * 1000 if seconds > 0 else None
+
+
+def _queue(server: Server) -> float | None:
+    return server.queue_mean_s * 1000 if server.queue_count else None
+
+
+def _a_request(of: Callable[[Worker], float], server: Server) -> float | None:
+    """A sum over the workers, for each request that they completed."""
+    workers = server.workers.values()
+    return _ratio(sum(map(of, workers)), sum(worker.completed for worker in workers))
+
+
+def _cpu_ms(trial: Trial) -> float | None:
+    """None also where the kernel's clock ticks were too coarse to see any CPU time."""
+    return _served(partial(_a_request, lambda worker: worker.cpu_s * 1000), trial) or None
+
+
+def _workers(of: Callable[[list[Worker]], float], trial: Trial) -> float | None:
+    return of(list(trial.server.workers.values())) if trial.server and trial.server.workers else None
+
+
+def _cores(of: Callable[[list[float]], float], trial: Trial) -> float | None:
+    used = _workers(lambda workers: of([worker.cpu_s for worker in workers]), trial)
+    return None if used is None or trial.client is None else _ratio(used, trial.client.seconds)
+
+
+def _in_flight(trial: Trial) -> float | None:
+    rate, inside = _throughput(trial), QUANTITIES["server_mean_ms"].of(trial)
+    return None if rate is None or inside is None else rate * inside / 1000
+
+
+def _waiting(trial: Trial) -> float | None:
+    cpu, inside = _cpu_ms(trial), QUANTITIES["server_mean_ms"].of(trial)
+    return None if cpu is None or inside is None else 1 - cpu / inside
+
+
+def _generator(trial: Trial) -> float | None:
+    return trial.client.cpu_ratio if trial.client and trial.client.cpu_ratio > 0 else None
+
+
+def _little_gap(trial: Trial) -> float | None:
+    client, mean = trial.client, _response(_mean, trial)
+    if client is None or mean is None or client.seconds <= 0 or client.users <= 0:
+        return None
+    return 1 - client.counted / client.seconds * (mean / 1000 + client.think_s) / client.users
+
+
+def _apart(trial: Trial) -> float | None:
+    if trial.client is None or trial.server is None:
+        return None
+    return abs(trial.client.sent - trial.server.completed - trial.server.failed)
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole > 0 else None
+
+
+def _clients(name: str, meaning: str, of: Of) -> Quantity:
+    return Quantity(name, meaning, "clients", of)
+
+
+def _service(name: str, meaning: str, of: Of) -> Quantity:
+    return Quantity(name, meaning, "service", of)
+
+
+_TABLE = (
+    _clients("throughput_rps", "good answers a second", _throughput),
+    _clients("mean_ms", "mean response time, from the intended start", partial(_response, _mean)),
+    _clients("p50_ms", "median response time", partial(_response, partial(_percentile, 0.5))),
+    _clients("p95_ms", "95th percentile of response time", partial(_response, partial(_percentile, 0.95))),
+    _clients("p99_ms", "99th percentile of response time", partial(_response, partial(_percentile, 0.99))),
+    _clients("max_ms", "longest response time", partial(_response, _most)),
+    _clients("response_growth", "seconds by which response time grows in a second", _growth),
+    _clients("error_ratio", "share of the answers that were failures", _errors),
+    _clients("victim_mean_ms", "mean response time of the light stream beside the load", partial(_victim, _mean)),
+    _clients("victim_p50_ms", "its median", partial(_victim, partial(_percentile, 0.5))),
+    _clients("victim_p95_ms", "its 95th percentile", partial(_victim, partial(_percentile, 0.95))),
+    _clients("victim_p99_ms", "its 99th percentile", partial(_victim, partial(_percentile, 0.99))),
+    _clients("victim_max_ms", "its longest", partial(_victim, _most)),
+    _clients("first_finish_ms", "when the first of n requests at once was answered", partial(_finish, min)),
+    _clients("last_finish_ms", "when the last of them was answered", partial(_finish, max)),
+    _clients("mean_finish_ms", "when they were answered on average", partial(_finish, fmean)),
+    _clients("finish_spread_ms", "from the first of these answers to the last", partial(_finish, _spread)),
+    _service(
+        "server_mean_ms",
+        "mean time from the application's first line to its answer",
+        partial(_served, lambda server: _positive_ms(server.duration_mean_s)),
+    ),
+    _service(
+        "server_p95_ms",
+        "95th percentile of that time, from the service's own histogram",
+        partial(_served, lambda server: _positive_ms(server.duration_p95_s)),
+    ),
+    _service("queue_mean_ms", "mean time from the intended start to that first line", partial(_served, _queue)),
+    _service(
+        "pool_wait_p95_ms",
+        "95th percentile of the wait for a database connection",
+        partial(_served, lambda server: _positive_ms(server.pool_wait_p95_s)),
+    ),
+    _service(
+        "loop_lag_max_ms",
+        "how late the event loop was at worst",
+        partial(_served, lambda server: _positive_ms(server.loop_lag_max_s)),
+    ),
+    _service(
+        "accept_queue_max",
+        "most connections that waited in the kernel",
+        partial(_served, lambda server: float(server.accept_queue_max)),
+    ),
+    _service("cpu_ms_per_request", "CPU time of all workers a request", _cpu_ms),
+    Quantity("cores_used", "CPU seconds of all workers a second", "both", partial(_cores, sum)),
+    Quantity("cores_used_per_worker_max", "the same of the busiest worker", "both", partial(_cores, max)),
+    _service(
+        "threads_per_worker",
+        "threads as the kernel counts them, mean of the workers",
+        partial(_workers, lambda workers: fmean(worker.os_threads for worker in workers)),
+    ),
+    _service(
+        "pss_mb",
+        "memory of all workers, shared pages divided by their sharers",
+        partial(_workers, lambda workers: sum(worker.pss_bytes for worker in workers) / 1e6),
+    ),
+    _service(
+        "pss_mb_per_worker",
+        "mean memory of a worker",
+        partial(_workers, lambda workers: fmean(worker.pss_bytes for worker in workers) / 1e6),
+    ),
+    _service(
+        "switches_voluntary_per_request",
+        "times a worker's threads gave up the CPU to wait",
+        partial(_served, partial(_a_request, lambda worker: worker.switches_voluntary)),
+    ),
+    _service(
+        "switches_involuntary_per_request",
+        "times the CPU was taken from them",
+        partial(_served, partial(_a_request, lambda worker: worker.switches_involuntary)),
+    ),
+    _service(
+        "busiest_share",
+        "share of the requests that the busiest worker completed",
+        partial(
+            _served,
+            lambda server: (
+                max(worker.completed for worker in server.workers.values())
+                / sum(worker.completed for worker in server.workers.values())
+            ),
+        ),
+    ),
+    Quantity(
+        "in_flight", "requests inside the application, by Little's law: X times its mean time", "both", _in_flight
+    ),
+    Quantity("waiting_ratio", "share of a request's time inside in which it does not compute", "both", _waiting),
+    Quantity("generator_cpu_ratio", "share of a core that the busiest load process used", "generator", _generator),
+    Quantity(
+        "little_gap_ratio", "share of the users' time that X (R + Z) / N does not explain", "generator", _little_gap
+    ),
+    Quantity("uncounted", "requests by which both witnesses differ, drained", "both", _apart),
+)
+QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _TABLE}
