@@ -7,7 +7,7 @@ whatever unit they come in, ratios are compared as differences of natural logari
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 
 from waitlab import student
 
@@ -50,7 +50,7 @@ class Estimate:
 
 def estimate(values: Sequence[float]) -> Estimate:
     """The mean of at least two values, one a run."""
-    return Estimate(fmean(values), stdev(values) / math.sqrt(len(values)), len(values) - 1)
+    return Estimate(fmean(values), _sd(values) / math.sqrt(len(values)), len(values) - 1)
 
 
 def repeats_to_reach(sd: float, half_width: float, confidence: float = 0.95) -> int | None:
@@ -72,17 +72,20 @@ def welch(a: Sequence[float], b: Sequence[float]) -> Estimate:
     Welch 1947, degrees of freedom by Satterthwaite 1946. On logarithms of run means it alarms falsely in 3-5 % of A/A
     cases at a nominal 5 %, from n = 3, also when one run in ten is an outlier.
     """
-    of_a, of_b = stdev(a) ** 2 / len(a), stdev(b) ** 2 / len(b)
-    if of_a + of_b == 0:
+    of_a, of_b = _sd(a) ** 2 / len(a), _sd(b) ** 2 / len(b)
+    squared = of_a + of_b
+    if math.isinf(squared):
+        raise OverflowError("the values are too far apart")
+    if squared == 0:
         return Estimate(fmean(b) - fmean(a), 0.0, len(a) + len(b) - 2)
-    freedom = (of_a + of_b) ** 2 / (of_a**2 / (len(a) - 1) + of_b**2 / (len(b) - 1))
-    return Estimate(fmean(b) - fmean(a), math.sqrt(of_a + of_b), freedom)
+    freedom = 1 / ((of_a / squared) ** 2 / (len(a) - 1) + (of_b / squared) ** 2 / (len(b) - 1))
+    return Estimate(fmean(b) - fmean(a), math.sqrt(squared), freedom)
 
 
 def paired(a: Sequence[float], b: Sequence[float]) -> Estimate:
     """mean(b - a) of runs that belong together pair by pair: a duet, or the two halves of an ABBA block."""
     differences = [second - first for first, second in zip(a, b, strict=True)]
-    return Estimate(fmean(differences), stdev(differences) / math.sqrt(len(differences)), len(differences) - 1)
+    return Estimate(fmean(differences), _sd(differences) / math.sqrt(len(differences)), len(differences) - 1)
 
 
 def equivalent(difference: Estimate, margin: float) -> bool:
@@ -175,6 +178,14 @@ def drift(values: Sequence[float]) -> Drift | None:
     halves = welch(values[: n // 2], values[n // 2 :])
     apart = abs(halves.mean) / halves.error if halves.error else math.inf if halves.mean else 0.0
     return Drift(slope * n / mean, line.p_value, apart)
+
+
+def _sd(values: Sequence[float]) -> float:
+    """The standard deviation of a sample; exactly 0 for values that are all alike."""
+    if min(values) == max(values):
+        return 0.0
+    mean = fmean(values)
+    return math.sqrt(math.fsum((value - mean) * (value - mean) for value in values) / (len(values) - 1))
 
 
 def _quantile(p: float, freedom: float) -> float:

@@ -38,7 +38,7 @@ class Client:
     `response_us`: response time in microseconds, to three significant digits -> how many of `counted`, the requests
     answered in the window, failed or not; `failures` are the failed of them. `sent` counts all requests since the load
     began, drained, the victim's too; `unanswered`, of those, are the ones that never got an answer (refused, reset,
-    timed out). `cpu_ratio` is the busiest generator process' share of one core, `think_s` the mean think time as it was.
+    timed out). `cpu_ratio` is the busiest generator process' share of one core, `think_s` the mean think time.
     """
 
     users: int

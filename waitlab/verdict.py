@@ -123,6 +123,8 @@ def _judged(prediction: Prediction, arms: Mapping[str, Arm], of: Of, predict: Pr
         ruling = _ruling(prediction, arms, measured, of, predict)
     except _Undecided as undecided:
         ruling = _Ruling("inconclusive", str(undecided))
+    except ArithmeticError as error:
+        ruling = _Ruling("inconclusive", f"cannot be computed: {error}")
     return Judged(
         says=prediction.says,
         arm=prediction.arm,
@@ -262,6 +264,8 @@ def _decided(prediction: Prediction, found: statistics.Estimate, edges: tuple[fl
     else:
         verdict = "inconclusive"
     interval = (scale.unit(low), scale.unit(high))
+    if not all(map(math.isfinite, (*interval, scale.predicted))):
+        raise _Undecided("cannot be computed: the interval has no end")
     reason = f"{'one-sided ' if bound else ''}95 % interval {_span(interval)}, {_allowed(edges, scale)}"
     if verdict == "inconclusive":
         needed = statistics.repeats_to_reach(found.error * math.sqrt(scale.runs), near, confidence)
