@@ -11,6 +11,9 @@ from waitlab.laws import LAWS, Predicted
 from waitlab.runtime.local import plan
 from waitlab.serve import settings
 
+_SAMPLES_WITH_BOTH = ("httpx-await", "httpx-await-corrected")
+DATABASE = ("query", "profile", *_SAMPLES_WITH_BOTH)
+UPSTREAM = ("fetch", "profile", "client-per-request", "client-per-request-corrected", *_SAMPLES_WITH_BOTH)
 _KNOBS = "|".join(row.name for row in settings.TABLE)
 
 
@@ -31,6 +34,19 @@ def environment(arm: Arm) -> dict[str, str]:
         remedy = error.remedy if isinstance(error, LabError) else ""
         raise LabError(f"arm {arm.name!r}: {message}", remedy, 2) from None
     return found
+
+
+def dependencies(arm: Arm) -> frozenset[str]:
+    """The parts of the lab that the arm's requests ask: postgres, upstream, both or none."""
+    found: set[str] = set()
+    for request in filter(None, (arm.request, arm.load.victim)):
+        path, parameters = split(request)
+        workload = path.rpartition("/")[2]
+        if workload in DATABASE or parameters.get("dep") == "session":
+            found.add("postgres")
+        if workload in UPSTREAM:
+            found.add("upstream")
+    return frozenset(found)
 
 
 def case(arm: Arm, cores: float) -> Case:

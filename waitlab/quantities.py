@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from statistics import fmean, linear_regression
+from statistics import StatisticsError, fmean, linear_regression
 from typing import Literal
 
 from waitlab import statistics
@@ -19,12 +19,16 @@ FEWEST_SLICES = 5  # with answers, before a growth is read from them
 
 @dataclass(frozen=True)
 class Quantity:
-    """One row of the table. `witness`: clients, service, both, or the generator that plays the clients."""
+    """One row of the table. `witness`: clients, service, both, or the generator that plays the clients.
+
+    `load`: what an arm must have for it: a stream of requests, single ones, a victim beside the load, or anything.
+    """
 
     name: str
     meaning: str
     witness: Literal["clients", "service", "both", "generator"]
     of: Of
+    load: Literal["any", "stream", "singles", "victim"] = "any"
 
 
 def read(name: str, trial: Trial) -> float | None:
@@ -88,7 +92,10 @@ def _growth(trial: Trial) -> float | None:
     full = [one for one in trial.slices if one.answers]
     if len(full) < FEWEST_SLICES:
         return None
-    return linear_regression([one.at + one.seconds / 2 for one in full], [one.response_s for one in full]).slope
+    try:
+        return linear_regression([one.at + one.seconds / 2 for one in full], [one.response_s for one in full]).slope
+    except StatisticsError:  # all slices at one moment
+        return None
 
 
 def _served(of: Callable[[Server], float | None], trial: Trial) -> float | None:
@@ -158,7 +165,15 @@ def _ratio(part: float, whole: float) -> float | None:
 
 
 def _clients(name: str, meaning: str, of: Of) -> Quantity:
-    return Quantity(name, meaning, "clients", of)
+    return Quantity(name, meaning, "clients", of, "stream")
+
+
+def _singles(name: str, meaning: str, of: Of) -> Quantity:
+    return Quantity(name, meaning, "clients", of, "singles")
+
+
+def _victims(name: str, meaning: str, of: Of) -> Quantity:
+    return Quantity(name, meaning, "clients", of, "victim")
 
 
 def _service(name: str, meaning: str, of: Of) -> Quantity:
@@ -173,16 +188,16 @@ _TABLE = (
     _clients("p99_ms", "99th percentile of response time", partial(_response, partial(_percentile, 0.99))),
     _clients("max_ms", "longest response time", partial(_response, _most)),
     _clients("response_growth", "seconds by which response time grows in a second", _growth),
-    _clients("error_ratio", "share of the answers that were failures", _errors),
-    _clients("victim_mean_ms", "mean response time of the light stream beside the load", partial(_victim, _mean)),
-    _clients("victim_p50_ms", "its median", partial(_victim, partial(_percentile, 0.5))),
-    _clients("victim_p95_ms", "its 95th percentile", partial(_victim, partial(_percentile, 0.95))),
-    _clients("victim_p99_ms", "its 99th percentile", partial(_victim, partial(_percentile, 0.99))),
-    _clients("victim_max_ms", "its longest", partial(_victim, _most)),
-    _clients("first_finish_ms", "when the first of n requests at once was answered", partial(_finish, min)),
-    _clients("last_finish_ms", "when the last of them was answered", partial(_finish, max)),
-    _clients("mean_finish_ms", "when they were answered on average", partial(_finish, fmean)),
-    _clients("finish_spread_ms", "from the first of these answers to the last", partial(_finish, _spread)),
+    Quantity("error_ratio", "share of the answers that were failures", "clients", _errors),
+    _victims("victim_mean_ms", "mean response time of the light stream beside the load", partial(_victim, _mean)),
+    _victims("victim_p50_ms", "its median", partial(_victim, partial(_percentile, 0.5))),
+    _victims("victim_p95_ms", "its 95th percentile", partial(_victim, partial(_percentile, 0.95))),
+    _victims("victim_p99_ms", "its 99th percentile", partial(_victim, partial(_percentile, 0.99))),
+    _victims("victim_max_ms", "its longest", partial(_victim, _most)),
+    _singles("first_finish_ms", "when the first of n requests at once was answered", partial(_finish, min)),
+    _singles("last_finish_ms", "when the last of them was answered", partial(_finish, max)),
+    _singles("mean_finish_ms", "when they were answered on average", partial(_finish, fmean)),
+    _singles("finish_spread_ms", "from the first of these answers to the last", partial(_finish, _spread)),
     _service(
         "server_mean_ms",
         "mean time from the application's first line to its answer",
@@ -210,8 +225,8 @@ _TABLE = (
         partial(_served, lambda server: float(server.accept_queue_max)),
     ),
     _service("cpu_ms_per_request", "CPU time of all workers a request", _cpu_ms),
-    Quantity("cores_used", "CPU seconds of all workers a second", "both", partial(_cores, sum)),
-    Quantity("cores_used_per_worker_max", "the same of the busiest worker", "both", partial(_cores, max)),
+    Quantity("cores_used", "CPU seconds of all workers a second", "both", partial(_cores, sum), "stream"),
+    Quantity("cores_used_per_worker_max", "the same of the busiest worker", "both", partial(_cores, max), "stream"),
     _service(
         "threads_per_worker",
         "threads as the kernel counts them, mean of the workers",
@@ -252,7 +267,9 @@ _TABLE = (
         "in_flight", "requests inside the application, by Little's law: X times its mean time", "both", _in_flight
     ),
     Quantity("waiting_ratio", "share of a request's time inside in which it does not compute", "both", _waiting),
-    Quantity("generator_cpu_ratio", "share of a core that the busiest load process used", "generator", _generator),
+    Quantity(
+        "generator_cpu_ratio", "share of a core that the busiest load process used", "generator", _generator, "stream"
+    ),
     Quantity(
         "little_gap_ratio", "share of the users' time that X (R + Z) / N does not explain", "generator", _little_gap
     ),

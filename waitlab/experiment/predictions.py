@@ -1,6 +1,6 @@
 """[[predictions]] of an experiment: a prediction about a family becomes one for each of its members."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from waitlab.experiment.arms import FORMS
 from waitlab.experiment.question import Arm, Prediction, Reference
 from waitlab.experiment.tables import Check, Place
 from waitlab.laws import LAWS, Law
+from waitlab.quantities import QUANTITIES
 
 BOUNDS = ("law", "equals", "at_least", "at_most")
 PREDICTION: dict[str, Check] = {
@@ -26,10 +27,10 @@ REFERENCE: dict[str, Check] = {"arm": tables.text, "quantity": tables.text, "tim
 
 @dataclass(frozen=True)
 class Known:
-    """What predictions may name: the experiment's arms, by name and by family, and the quantities."""
+    """What predictions may name: the experiment's arms, by name and by family, and quantities of its own."""
 
     arms: tuple[Arm, ...]
-    quantities: tuple[str, ...]
+    own_quantities: tuple[str, ...] = ()
 
     def members(self, place: Place, name: str) -> list[Arm]:
         """The arm called `name`, or every member of the family; LabError when there is neither."""
@@ -69,7 +70,6 @@ def _read_one(place: Place, found: object, known: Known) -> Iterator[Prediction]
     if (bounds[0] in ("law", "equals")) != ("within" in given):
         hint = "law and equals take within, the band as a fraction; at_least and at_most are bounds and take none"
         raise place.fault("has no within" if "within" not in given else "has a within", hint)
-    _refuse_unknown(place, given["quantity"], known.quantities)
     families = list(dict.fromkeys(arm.family for arm in known.arms))
     if "arm" not in given and len(families) > 1:
         raise place.fault("has no arm", f"say which: {', '.join(families)}")
@@ -79,6 +79,7 @@ def _read_one(place: Place, found: object, known: Known) -> Iterator[Prediction]
 
 def _of_arm(place: Place, given: Mapping[str, Any], arm: Arm, known: Known) -> Prediction:
     """One prediction of one arm, everything it refers to found."""
+    _check_quantity(place, given["quantity"], arm, known)
     values = {key: value for key, value in given.items() if key in ("says", "quantity", "within", "expected")}
     for bound in BOUNDS[1:]:
         if bound in given:
@@ -124,14 +125,22 @@ def _bound(place: Place, found: object, arm: Arm, quantity: str, known: Known) -
     if not isinstance(found, dict):
         return float(tables.checked(place, found, tables.finite))
     given = tables.read(place, found, REFERENCE, needed=("arm",))
-    _refuse_unknown(place, given.get("quantity", quantity), known.quantities)
-    other = known.partner(place.at("arm"), given["arm"], arm)
-    return Reference(other.name, given.get("quantity", quantity), given.get("times", 1.0))
+    other, asked = known.partner(place.at("arm"), given["arm"], arm), given.get("quantity", quantity)
+    _check_quantity(place, asked, other, known)
+    return Reference(other.name, asked, given.get("times", 1.0))
 
 
-def _refuse_unknown(place: Place, quantity: str, known: Iterable[str]) -> None:
-    if quantity not in known:
-        raise place.at("quantity").unknown(quantity, "quantity", known)
+def _check_quantity(place: Place, name: str, arm: Arm, known: Known) -> None:
+    """LabError for a quantity that does not exist, or that no trial of this arm can have."""
+    if name in known.own_quantities:
+        return
+    if name not in QUANTITIES:
+        raise place.at("quantity").unknown(name, "quantity", (*QUANTITIES, *known.own_quantities))
+    needed, load = QUANTITIES[name].load, arm.load
+    fits = {"any": True, "stream": not load.concurrent, "singles": bool(load.concurrent), "victim": bool(load.victim)}
+    if not fits[needed]:
+        hints = {"stream": "it needs users or a rate", "singles": "it needs concurrent", "victim": "it needs a victim"}
+        raise place.at("quantity").fault(f"= {name!r} cannot be measured in arm {arm.name!r}", hints[needed])
 
 
 def _refuse_circle(place: Place, prediction: Prediction) -> None:

@@ -57,7 +57,7 @@ def read(path: Path) -> Experiment:
     own = _functions(place.at("measure"), measure) if measure else ()
     load = arms.read_load(place.at("load"), top.get("load", {}))
     members = arms.read(place.at("arms"), top["arms"], load)
-    known = predictions.Known(members, (*QUANTITIES, *own))
+    known = predictions.Known(members, own)
     return Experiment(
         name=path.stem,
         title=top["title"],
