@@ -33,7 +33,8 @@ class Evidence:
     @property
     def note(self) -> str:
         """What a reader must know of repeats that were left out; empty when none was."""
-        return f"; left out: {'; '.join(self.left_out)}" if self.left_out else ""
+        more = f" (and {len(self.left_out) - 1} more)" if len(self.left_out) > 1 else ""
+        return f"; left out: {self.left_out[0]}{more}" if self.left_out else ""
 
     def lacks(self, minimum: int) -> str:
         """Why these repeats are too few for a verdict; empty when they are enough."""

@@ -216,7 +216,12 @@ def _record(line: bytes, where: str) -> dict[str, Any]:
 
 
 def _line(record: Mapping[str, Any]) -> bytes:
-    text = json.dumps(record, allow_nan=False).encode()
+    try:
+        text = json.dumps(record, allow_nan=False).encode()
+    except ValueError as error:
+        raise LabError(
+            f"a figure of this trial is no number: {error}", "this is a fault of Waitlab: report it"
+        ) from None
     return b'{"sum": "%s", "record": %s}\n' % (_sum(text).encode(), text)
 
 

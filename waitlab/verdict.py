@@ -215,7 +215,9 @@ def _enough(evidence: Evidence, minimum: int) -> list[float]:
 def _against_number(prediction: Prediction, measured: Evidence, target: Predicted) -> _Ruling:
     if not math.isfinite(target.value):
         raise _Undecided(f"what is predicted is {target.value}")
-    values = _enough(measured, REPEATS)
+    if measured.lacks(REPEATS):
+        return _Ruling("inconclusive", measured.lacks(REPEATS), target.value, target.formula)
+    values = measured.values
     if target.value == 0 and prediction.within and any(values):
         raise _Undecided("a band that is a fraction of 0 is empty: predict with at_most")
     scale = _Scale(target.value, target.formula, len(values), lambda value: value)

@@ -1,0 +1,418 @@
+"""A results folder keeps what was measured: through kills, full disks, edits and files from strangers."""
+
+import errno
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.verdicts import made
+from waitlab import results
+from waitlab.errors import LabError
+from waitlab.trial import Trial
+
+STAMP, QUESTION = "2026-11-21T10-32-07", 'title = "é"\n'
+MACHINE = {"cores": 4, "kernel": "6.1"}
+TRIALS = [
+    made.trial(repeat=1, measured={"own": 1.5}),
+    made.singles(2.0, 4.0, arm="blocked"),
+    Trial("sync", 2, 3, 1, "", "the service died: exit status 3", {}, {"list": [1, None, {"deep": True}]}),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made_one = results.create(tmp_path / "results", "sync-worker", STAMP, QUESTION, MACHINE)
+    for trial in TRIALS:
+        results.append(made_one, trial)
+    return made_one
+
+
+def refused(path: Path) -> LabError:
+    with pytest.raises(LabError) as error:
+        results.read(path)
+    assert error.value.code == 2
+    assert error.value.remedy
+    return error.value
+
+
+def change(path: Path, how: Callable[[bytes], bytes]) -> None:
+    path.write_bytes(how(path.read_bytes()))
+
+
+def signed(record: object) -> bytes:
+    text = json.dumps(record).encode()
+    return b'{"sum": "%s", "record": %s}\n' % (results._sum(text).encode(), text)
+
+
+def test_what_was_written_is_read_again(folder: Path) -> None:
+    results.conclude(folder, {"predictions": [{"verdict": "confirmed"}]})
+    run = results.read(folder)
+    assert (run.name, run.began, run.question, run.machine) == ("sync-worker", STAMP, QUESTION, MACHINE)
+    assert [replace(trial, identity=()) for trial in run.trials] == [replace(trial, identity=()) for trial in TRIALS]
+    assert [dict(entry) for entry in run.trials[0].identity] == [made.IDENTITY] * 3
+    assert run.verdict == {"predictions": [{"verdict": "confirmed"}]}
+    assert run.remarks == ()
+    assert run.measured == {("sync", 1), ("blocked", 1)}
+
+
+def test_each_line_is_json_that_other_tools_read(folder: Path) -> None:
+    lines = [json.loads(line) for line in (folder / results.TRIALS).read_text().splitlines()]
+    assert [line["record"].get("arm") for line in lines] == [None, "sync", "blocked", "sync"]
+
+
+def test_a_name_that_is_taken_gets_a_number(folder: Path) -> None:
+    again = results.create(folder.parent, "sync-worker", STAMP, QUESTION, MACHINE)
+    assert again.name == f"{STAMP}-sync-worker-2"
+    assert len(results.read(folder).trials) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "stamp"), [("../up", STAMP), ("", STAMP), ("a b", STAMP), ("a", "now"), ("a", "../..")]
+)
+def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path, name: str, stamp: str) -> None:
+    with pytest.raises(LabError, match="no name"):
+        results.create(tmp_path, name, stamp, QUESTION, MACHINE)
+    assert not list(tmp_path.iterdir())
+
+
+# Interrupted writes
+
+
+def test_killed_at_any_byte_of_a_write_all_earlier_trials_are_there(folder: Path) -> None:
+    journal = folder / results.TRIALS
+    whole, end = journal.read_bytes(), (folder / results.TRIALS).stat().st_size
+    last = len(whole.splitlines(keepends=True)[-1])
+    for cut in range(end - last, end):
+        journal.write_bytes(whole[:cut])
+        run = results.read(folder)
+        assert len(run.trials) == 2
+        assert bool(run.remarks) == (cut > end - last)
+
+
+def test_the_next_trial_is_written_over_what_a_kill_left(folder: Path) -> None:
+    change(folder / results.TRIALS, lambda raw: raw[:-100])
+    results.append(folder, made.trial(repeat=2))
+    run = results.read(folder)
+    assert [trial.ended for trial in run.trials] == ["measured"] * 3
+    assert run.remarks == ()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from tests.verdicts import made
+from waitlab import results
+folder = results.create(Path(sys.argv[1]), "killed", "2026-11-21T10-32-07", "", {})
+for repeat in range(1, 10_000):
+    results.append(folder, made.trial(repeat=repeat))
+    print(repeat, flush=True)
+"""
+
+
+def test_a_writer_that_is_killed_loses_nothing_that_it_called_written(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=root
+    )
+    assert writer.stdout
+    said = [int(writer.stdout.readline()) for _ in range(20)]
+    writer.send_signal(signal.SIGKILL)
+    said += [int(line) for line in writer.communicate()[0].splitlines()]
+    found = [trial.repeat for trial in results.read(tmp_path / "2026-11-21T10-32-07-killed").trials]
+    assert found[: len(said)] == said
+    assert len(found) <= len(said) + 1
+
+
+# A disk that takes no more
+
+
+@pytest.fixture
+def small_files() -> Iterator[Callable[[int], None]]:
+    """A way to refuse larger files to this process; the limit is lifted again after the test."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_trial_that_does_not_fit_leaves_the_others_whole(folder: Path, small_files: Callable[[int], None]) -> None:
+    journal = folder / results.TRIALS
+    before = journal.read_bytes()
+    small_files(len(before) + 200)
+    with pytest.raises(LabError, match="cannot be written: File too large") as error:
+        results.append(folder, made.trial(repeat=2))
+    assert error.value.code == 122
+    assert journal.read_bytes() == before
+
+
+def test_a_verdict_that_does_not_fit_leaves_the_old_one(folder: Path, small_files: Callable[[int], None]) -> None:
+    results.conclude(folder, {"old": True})
+    small_files(1000)
+    with pytest.raises(LabError, match="cannot be written"):
+        results.conclude(folder, {"new": "x" * 2000})
+    assert results.read(folder).verdict == {"old": True}
+    assert sorted(path.name for path in folder.iterdir()) == sorted(results.FILES)
+
+
+def test_a_folder_that_does_not_fit_is_not_there_at_all(tmp_path: Path, small_files: Callable[[int], None]) -> None:
+    small_files(10)
+    with pytest.raises(LabError, match="cannot be written"):
+        results.create(tmp_path, "large", STAMP, "x" * 100, MACHINE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_is_nearly_full_is_refused_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 50_000_000))  # type: ignore[attr-defined]
+    with pytest.raises(LabError, match="only 50 MB are free") as error:
+        results.create(tmp_path, "full", STAMP, QUESTION, MACHINE)
+    assert error.value.code == 122
+
+
+def test_a_write_error_of_the_disk_is_a_message(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (folder / results.TRIALS).read_bytes()
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(LabError, match="Input/output error"):
+        results.append(folder, made.trial(repeat=2))
+    assert (folder / results.TRIALS).read_bytes() == before
+
+
+def test_a_folder_that_was_removed_is_a_message(folder: Path) -> None:
+    shutil.rmtree(folder)
+    with pytest.raises(LabError, match=r"trials\.jsonl cannot be written: No such file"):
+        results.append(folder, made.trial(repeat=2))
+
+
+# Edited, foreign, from another version
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        (lambda raw: raw.replace(b'"counted": 1000', b'"counted": 2000', 1), "line 2: its checksum is wrong"),
+        (lambda raw: raw.replace(b'"arm": "blocked"', b'"arm": "awaited"'), "line 3: its checksum is wrong"),
+        (lambda raw: raw.replace(b'"format": 1', b'"format": 2', 1), "line 1: its checksum is wrong"),
+        (lambda raw: b"", "is empty"),
+        (lambda raw: raw.split(b"\n", 1)[1], "line 1: format None"),
+        (lambda raw: b"\n" + raw, "line 1: not a line that Waitlab wrote"),
+        (lambda raw: raw + b"{}\n", "line 5: not a line that Waitlab wrote"),
+        (lambda raw: raw + b"\xff\xfe\n", "line 5: not a line that Waitlab wrote"),
+        (lambda raw: raw.replace(b"\n", b"\r\n"), "line 1: not a line that Waitlab wrote"),
+        (lambda raw: raw + raw.splitlines(keepends=True)[1], "repeat 1 of 'sync' was measured twice"),
+        (lambda raw: b"\0" * 4096 + b"\n", "line 1: not a line that Waitlab wrote"),
+    ],
+)
+def test_a_journal_that_is_not_as_it_was_written_is_refused_with_its_line(
+    folder: Path, how: Callable[[bytes], bytes], says: str
+) -> None:
+    change(folder / results.TRIALS, how)
+    assert says in refused(folder).message
+
+
+@pytest.mark.parametrize("name", [results.QUESTION, results.MACHINE])
+def test_a_question_that_was_changed_after_the_fact_is_refused(folder: Path, name: str) -> None:
+    change(folder / name, lambda raw: raw + b" ")
+    assert f"{name} is not what it was when this was measured" in refused(folder).message
+    (folder / name).unlink()
+    assert f"{name} is missing" in refused(folder).message
+
+
+def test_a_newer_format_is_named(folder: Path) -> None:
+    change(folder / results.TRIALS, lambda raw: signed({"format": 2, "name": "x", "what": "is this"}))
+    error = refused(folder)
+    assert "format 2, this version reads 1" in error.message
+    assert "newer" in error.remedy
+
+
+def test_a_broken_verdict_is_said_and_the_trials_are_read(folder: Path) -> None:
+    (folder / results.VERDICT).write_bytes(b'{"predictions": [')
+    run = results.read(folder)
+    assert len(run.trials) == 3
+    assert "the trials can be judged again" in run.remarks[0]
+
+
+HOSTILE = [
+    ({"order": -1}, "order: a whole number expected"),
+    ({"order": 1.5}, "order: a whole number expected"),
+    ({"order": True}, "order: a whole number expected"),
+    ({"order": 10**30}, "order: a whole number expected"),
+    ({"warm_up_s": "2"}, "warm_up_s: a number expected"),
+    ({"warm_up_s": 10**400}, "not JSON"),
+    ({"warm_up_s": None}, "warm_up_s: a number expected"),
+    ({"arm": 5}, "arm: text expected"),
+    ({"client": []}, "client: an object expected"),
+    ({"slices": {}}, "slices: a list expected"),
+    ({"slices": [{"at": 0}]}, "slices[0]: seconds is missing"),
+    ({"__class__": "os.system"}, "unknown field '__class__'"),
+    ({"\x1b[2J": 1}, "unknown field '\\x1b[2J'"),
+    ({"commands": {"a": {}}}, "commands.'a': text expected"),
+]
+
+
+@pytest.mark.parametrize(("changes", "says"), HOSTILE)
+def test_a_record_of_the_wrong_shape_is_refused_with_its_field(
+    folder: Path, changes: dict[str, object], says: str
+) -> None:
+    record = json.loads((folder / results.TRIALS).read_bytes().splitlines()[3])["record"]
+    if changes.get("warm_up_s") == 10**400:
+        line = signed(record | {"warm_up_s": 12345}).replace(b"12345", b"1" + b"0" * 5000)
+        text = line[line.index(b'"record": ') + 10 : -2]
+        line = b'{"sum": "%s", "record": %s}\n' % (results._sum(text).encode(), text)
+    else:
+        line = signed(record | changes)
+    change(folder / results.TRIALS, lambda raw: raw + line)
+    error = refused(folder)
+    assert "line 5" in error.message
+    assert says in error.message
+    assert "\x1b" not in error.message
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"a": NaN}', b'{"a": Infinity}', b'{"a": 1, "a": 2}', b'{"a": ' + b"[" * 200_000 + b"}", b'{"a": 1e999}']
+)
+def test_json_that_is_none_is_refused(folder: Path, text: bytes) -> None:
+    line = b'{"sum": "%s", "record": %s}\n' % (results._sum(text).encode(), text)
+    change(folder / results.TRIALS, lambda raw: raw + line)
+    assert "line 5" in refused(folder).message
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200), st.integers(0, 6000))
+def test_any_damage_is_refused_or_only_the_last_trial(folder: Path, junk: bytes, at: int) -> None:
+    journal = folder / results.TRIALS
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:at] + junk + whole[at + len(junk) :])
+    try:
+        known = {trial.order for trial in results.read(folder).trials}
+        assert known <= {trial.order for trial in TRIALS}
+    except LabError:
+        pass
+    finally:
+        journal.write_bytes(whole)
+
+
+def test_a_trial_with_a_figure_that_is_no_number_is_not_written(folder: Path) -> None:
+    with pytest.raises(LabError, match="no number"):
+        results.append(folder, made.trial(repeat=2, warm_up_s=float("nan")))
+    assert len(results.read(folder).trials) == 3
+
+
+# Exported
+
+
+def exported(folder: Path) -> Path:
+    target = folder.parent / "run.zip"
+    results.export(folder, target)
+    return target
+
+
+def test_an_exported_run_is_the_same_run(folder: Path) -> None:
+    results.conclude(folder, {"predictions": []})
+    target = exported(folder)
+    assert results.read(target) == results.read(folder)
+    first = target.read_bytes()
+    assert exported(folder).read_bytes() == first
+
+
+def test_a_broken_run_is_not_passed_on(folder: Path) -> None:
+    change(folder / results.TRIALS, lambda raw: raw.replace(b'"counted": 1000', b'"counted": 2000', 1))
+    with pytest.raises(LabError, match="checksum"):
+        exported(folder)
+    assert not (folder.parent / "run.zip").exists()
+
+
+def test_an_export_that_does_not_fit_leaves_nothing(folder: Path, small_files: Callable[[int], None]) -> None:
+    small_files(100)
+    with pytest.raises(LabError, match="cannot be written"):
+        exported(folder)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "a/experiment.toml", "raw/x", "EXPERIMENT.TOML", ""])
+def test_a_file_that_no_run_has_is_refused(folder: Path, name: str) -> None:
+    target = exported(folder)
+    with zipfile.ZipFile(target, "a") as packed:
+        packed.writestr(zipfile.ZipInfo(name), b"x")
+    assert "files that no run has" in refused(target).message
+    assert sorted(path.name for path in folder.parent.iterdir()) == sorted([folder.name, "run.zip"])
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_file_that_is_there_twice_is_refused(folder: Path) -> None:
+    target = exported(folder)
+    with zipfile.ZipFile(target, "a") as packed:
+        packed.writestr(results.TRIALS, b"x")
+    assert "holds a file twice" in refused(target).message
+
+
+def test_a_bomb_is_not_blown_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "MOST_BYTES", 1_000_000)
+    target = folder.parent / "bomb.zip"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr(results.QUESTION, b"\0" * 50_000_000)
+    assert target.stat().st_size < 100_000
+    assert "holds more than 1 MB in experiment.toml" in refused(target).message
+
+
+def test_a_file_that_is_too_large_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "MOST_BYTES", 1000)
+    assert "trials.jsonl is larger than" in refused(folder).message
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"hello", b"\0" * 1000])
+def test_what_is_no_exported_run_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "run.zip"
+    path.write_bytes(content)
+    assert "is no exported run" in refused(path).message
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 5000), st.integers(0, 255))
+def test_a_damaged_export_is_refused_or_the_same(folder: Path, at: int, byte: int) -> None:
+    target = exported(folder)
+    raw = bytearray(target.read_bytes())
+    raw[at % len(raw)] = byte
+    target.write_bytes(raw)
+    try:
+        assert results.read(target).trials == results.read(folder).trials
+    except LabError as error:
+        assert error.code == 2
+
+
+def test_a_missing_run_and_a_pipe_are_refused(tmp_path: Path) -> None:
+    assert "does not exist" in refused(tmp_path / "nowhere").message
+    os.mkfifo(tmp_path / "pipe")
+    assert "is no file" in refused(tmp_path / "pipe").message
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "folder" / results.TRIALS)
+    assert "is missing" in refused(tmp_path / "folder").message
+
+
+# History
+
+
+def test_the_history_lists_every_run_and_says_which_cannot_be_read(folder: Path) -> None:
+    later = results.create(folder.parent, "later", "2026-11-22T00-00-00", QUESTION, MACHINE)
+    results.conclude(later, {"predictions": []})
+    change(folder / results.TRIALS, lambda raw: raw + b"junk\n")
+    (folder.parent / ".draft").mkdir()
+    (folder.parent / "note.txt").touch()
+    first, second = results.history(folder.parent)
+    assert (first.folder, first.trials, first.verdict, first.trouble) == (later, 0, {"predictions": []}, "")
+    assert second.folder == folder
+    assert "line 5" in second.trouble
+    assert results.history(folder.parent / "nowhere") == []
