@@ -69,8 +69,8 @@ def logs(values: Sequence[float]) -> list[float]:
 def welch(a: Sequence[float], b: Sequence[float]) -> Estimate:
     """mean(b) - mean(a) of independent runs, at least two each, without assuming equal spreads.
 
-    Welch 1947, degrees of freedom by Satterthwaite 1946. On logarithms of run means it alarms falsely in 3-5 % of A/A
-    cases at a nominal 5 %, from n = 3, also when one run in ten is an outlier.
+    Welch 1947, degrees of freedom by Satterthwaite 1946. On logarithms of run means it alarms falsely in 4-5 % of A/A
+    cases at a nominal 5 %, from n = 3; in about 2 % when one run in ten is an outlier.
     """
     of_a, of_b = _sd(a) ** 2 / len(a), _sd(b) ** 2 / len(b)
     squared = of_a + of_b
