@@ -35,7 +35,10 @@ def read(name: str, trial: Trial) -> float | None:
     """A quantity of a trial: one of QUANTITIES, or of the experiment's own functions. None where it has no value."""
     if trial.ended != "measured":
         return None
-    value = QUANTITIES[name].of(trial) if name in QUANTITIES else trial.measured.get(name)
+    try:
+        value = QUANTITIES[name].of(trial) if name in QUANTITIES else trial.measured.get(name)
+    except (ArithmeticError, StatisticsError):  # of figures that no trial has, as in a file that somebody edited
+        return None
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -92,10 +95,7 @@ def _growth(trial: Trial) -> float | None:
     full = [one for one in trial.slices if one.answers]
     if len(full) < FEWEST_SLICES:
         return None
-    try:
-        return linear_regression([one.at + one.seconds / 2 for one in full], [one.response_s for one in full]).slope
-    except StatisticsError:  # all slices at one moment
-        return None
+    return linear_regression([one.at + one.seconds / 2 for one in full], [one.response_s for one in full]).slope
 
 
 def _served(of: Callable[[Server], float | None], trial: Trial) -> float | None:
