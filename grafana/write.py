@@ -172,14 +172,19 @@ def figures(said: Panel) -> stat.Panel:
 
 
 def labels(said: Panel) -> table.Panel:
-    """A line for each series: its labels, and last its value under the legend; a service's name in its colour."""
+    """A line for each series: the labels it is grouped by, then its value under the legend; services in their colour."""
     (query,) = said.queries
+    columns = query.expr.partition("by (")[2].partition(")")[0].split(", ")
     names = {service: {"text": service, "color": fixed} for service, fixed in SERVICES.items()}
     coloured = [
         DynamicConfigValue("mappings", [{"type": "value", "options": names}]),
         DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
     ]
-    shown = {"excludeByName": {"Time": True}, "renameByName": {"Value": query.legend}}
+    shown = {
+        "excludeByName": {"Time": True},
+        "indexByName": {column: place for place, column in enumerate([*columns, "Value"])},
+        "renameByName": {"Value": query.legend},
+    }
     return (
         table.Panel()
         .datasource(PROMETHEUS)
