@@ -130,7 +130,6 @@ def lines(said: Panel) -> timeseries.Panel:
         timeseries.Panel()
         .datasource(PROMETHEUS)
         .min(0)
-        .line_width(2)
         .fill_opacity(0)
         .show_points(VisibilityMode.NEVER)
         .thresholds(thresholds(said, below="transparent"))
@@ -172,7 +171,7 @@ def figures(said: Panel) -> stat.Panel:
 
 
 def labels(said: Panel) -> table.Panel:
-    """A line for each series: the labels it is grouped by, then its value under the legend; services in their colour."""
+    """A line for each series: the labels it is grouped by, and its value under the legend."""
     (query,) = said.queries
     columns = query.expr.partition("by (")[2].partition(")")[0].split(", ")
     names = {service: {"text": service, "color": fixed} for service, fixed in SERVICES.items()}
