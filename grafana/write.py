@@ -51,6 +51,7 @@ DASHES: dict[Line, dict[str, Any]] = {
     "dotted": {"fill": "dot", "dash": [0, 8]},
 }
 MOST_TRACES = 50
+COLUMN_PIXELS = 60  # a table's columns are never narrower; Grafana's own 150 would push some out of sight
 
 AnyPanel = timeseries.Panel | stat.Panel | table.Panel
 
@@ -121,7 +122,8 @@ def annotation(said: Annotation) -> build.AnnotationQuery:
 def panel(said: Panel) -> AnyPanel:
     """A panel of whatever kind."""
     made = KINDS[said.kind](said).title(said.title).description(said.description).unit(said.unit)
-    return made.span(said.width).height(said.height)
+    may_be_empty = next((query.may_be_empty for query in said.queries if query.may_be_empty), "")
+    return (made.no_value(may_be_empty) if may_be_empty else made).span(said.width).height(said.height)
 
 
 def lines(said: Panel) -> timeseries.Panel:
@@ -179,6 +181,8 @@ def labels(said: Panel) -> table.Panel:
         DynamicConfigValue("mappings", [{"type": "value", "options": names}]),
         DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
     ]
+    # Worker 2 is not 2 seconds, and an alert of no worker is not an empty table.
+    plain = [DynamicConfigValue("unit", "string"), DynamicConfigValue("noValue", "")]
     shown = {
         "excludeByName": {"Time": True},
         "indexByName": {column: place for place, column in enumerate([*columns, "Value"])},
@@ -189,6 +193,8 @@ def labels(said: Panel) -> table.Panel:
         .datasource(PROMETHEUS)
         .with_target(asked(query, "A").instant().format(PromQueryFormat.TABLE))
         .with_transformation(DataTransformerConfig(id_val="organize", options=shown))
+        .min_width(COLUMN_PIXELS)
+        .override_by_field_type("string", plain)
         .override_by_name("service", coloured)
     )
 

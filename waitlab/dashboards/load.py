@@ -25,6 +25,8 @@ USERS = Panel(
     queries=(Query("sum by (process) (lab_load_users)", "{{process}}"),),
     unit="short",
     width=6,
+    height=7,
+    top=1,
 )
 
 RATE = Panel(
@@ -36,6 +38,7 @@ RATE = Panel(
     queries=(ANSWERS,),
     unit="reqps",
     width=6,
+    height=7,
 )
 
 FAILURES = Panel(
@@ -47,6 +50,8 @@ FAILURES = Panel(
     queries=(FAILED,),
     unit="reqps",
     width=6,
+    height=7,
+    top=1,
 )
 
 GENERATOR = Panel(
@@ -60,6 +65,7 @@ GENERATOR = Panel(
     unit="percentunit",
     thresholds=(Threshold(0.7),),
     width=6,
+    height=7,
     top=1,
 )
 
@@ -95,7 +101,7 @@ CLIENTS_COUNT = Panel(
     unit="short",
     kind="table",
     width=12,
-    height=6,
+    height=8,
 )
 
 SERVICES_COUNT = Panel(
@@ -109,7 +115,7 @@ SERVICES_COUNT = Panel(
     unit="short",
     kind="table",
     width=12,
-    height=6,
+    height=8,
 )
 
 DASHBOARD = Dashboard(

@@ -42,6 +42,7 @@ LOOP_LAG = Panel(
     thresholds=(Threshold(0.1),),
     width=12,
     height=11,
+    top=0.15,
 )
 
 QUEUE = Panel(
@@ -69,11 +70,12 @@ QUEUE = Panel(
     height=10,
 )
 
-# Of the seconds that requests spend inside a service, those that its workers spent on a CPU: at most all of them.
+# Of the seconds that requests spend inside a service, those that its workers spent on a CPU: at most all of them. While
+# there are no requests there is no share, or the little that an idle worker does would be all of nothing.
 _CPU_SHARE = (
     'clamp_max(sum by (service) (rate(lab_worker_cpu_seconds_total{service=~"$service"}[$__rate_interval]))'
-    " / sum by (service) (rate(http_server_request_duration_seconds_sum"
-    '{service=~"$service"}[$__rate_interval])), 1)'
+    " / (sum by (service) (rate(http_server_request_duration_seconds_sum"
+    '{service=~"$service"}[$__rate_interval])) > 0), 1)'
 )
 
 SHARES = Panel(
@@ -142,6 +144,7 @@ ACCEPT_QUEUE = Panel(
     ),
     unit="short",
     width=5,
+    top=1,
 )
 
 ACCEPT_QUEUE_FULL = Panel(

@@ -95,6 +95,7 @@ CPU = Panel(
     thresholds=(Threshold(1, WARN),),
     width=12,
     height=7,
+    top=1.2,
 )
 
 CPU_OF_SERVICES = Panel(
