@@ -1,0 +1,69 @@
+"""What it takes to prove a query: the phase that makes its figure known, the truth, and how far it may be off."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import fmean
+from statistics import median as middle
+
+from tests.dashboards import truths
+from tests.dashboards.prometheus_api import Series, filled
+from tests.dashboards.run import Run
+from waitlab.telemetry.names import REQUEST_BUCKETS
+
+TINY = 1e-9  # what floating point makes of 1/3
+
+
+def mean(series: Series) -> float:
+    return fmean(series.values)
+
+
+def median(series: Series) -> float:
+    return middle(series.values)
+
+
+def last(series: Series) -> float:
+    return series.values[-1]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """In `phase` each series, named by its labels `by`, shows `truth`: up to `within` of it, `give`, or its bucket."""
+
+    phase: str
+    truth: truths.Truth
+    within: float = 0.0
+    give: float = 0.0
+    in_bucket: bool = False
+    by: tuple[str, ...] = ("service",)
+    figure: Callable[[Series], float] | None = mean  # None: every point must be so
+
+    def differences(self, run: Run, expression: str) -> dict[str, str]:
+        """Whose figures are not what they should be, and how they differ; empty when all is well."""
+        moments = run.phases[self.phase].moments
+        seen = run.prometheus.over(filled(expression), moments[0], moments[-1])
+        shown = {" ".join(one.labels.get(label, "") for label in self.by): one for one in seen}
+        expected = self.truth(run, run.phases[self.phase])
+        assert expected, f"the test knows nothing about {self.phase}"
+        return {
+            whose: f"shows {self._values(shown[whose]) if whose in shown else 'nothing'}, true is {true}"
+            for whose, true in expected.items()
+            if whose not in shown or not all(self._is_near(value, true) for value in self._values(shown[whose]))
+        }
+
+    def _values(self, series: Series) -> list[float]:
+        return series.values if self.figure is None else [self.figure(series)]
+
+    def _is_near(self, value: float, true: float | tuple[float, float]) -> bool:
+        low, high = true if isinstance(true, tuple) else (true, true)
+        if self.in_bucket and bucket(low)[0] <= value <= bucket(high)[1]:
+            return True
+        return (
+            low - max(self.within * low, self.give) - TINY <= value <= high + max(self.within * high, self.give) + TINY
+        )
+
+
+def bucket(true: float) -> tuple[float, float]:
+    """The bounds of the bucket of a time; of both buckets where it lies within 1 % of the bound between them."""
+    low = max((bound for bound in (0.0, *REQUEST_BUCKETS) if bound < true * 0.99), default=0.0)
+    high = min(bound for bound in REQUEST_BUCKETS if bound >= true * 1.01)
+    return low, high
