@@ -97,7 +97,13 @@ CLIENTS_COUNT = Panel(
         "Every answer since Locust was started, by request and outcome. It cannot show requests of a Locust process "
         "that has ended."
     ),
-    queries=(Query(f"sum by (name, outcome) (lab_load_requests_total{CHOSEN})", "answers"),),
+    queries=(
+        Query(
+            f"sum by (name, outcome) (lab_load_requests_total{CHOSEN})",
+            "answers",
+            may_be_empty="no Locust that still runs has had an answer",
+        ),
+    ),
     unit="short",
     kind="table",
     width=12,
