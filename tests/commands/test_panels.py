@@ -26,6 +26,7 @@ from waitlab.dashboards import ALL
 from waitlab.errors import LabError
 from waitlab.panels import ask, units, window
 from waitlab.runtime.local import prometheus
+from waitlab.runtime.looks import Place
 
 LAB = str(Path(sys.executable).with_name("lab"))
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -106,8 +107,13 @@ def prometheus_of(targets: list[str]) -> Iterator[int]:
                 process.terminate()
 
 
+def prometheus_at(port: int) -> ask.Prometheus:
+    address = f"http://127.0.0.1:{port}"
+    return ask.Prometheus(Place(address, address))
+
+
 def answers(port: int) -> bool:
-    with closing(ask.Prometheus(f"http://127.0.0.1:{port}")) as client, suppress(ask.Silence):
+    with closing(prometheus_at(port)) as client, suppress(ask.Silence):
         client.alerts()
         return True
     return False
@@ -142,7 +148,7 @@ def known() -> Iterator[int]:
     """The port of a Prometheus that has seen the listener for some seconds."""
     with serving(Listener) as listener, prometheus_of([f"127.0.0.1:{listener}"]) as port:
         rate = f"rate(http_server_request_duration_seconds_count[8s]) > {0.95 * A_SECOND}"
-        with closing(ask.Prometheus(f"http://127.0.0.1:{port}")) as client:
+        with closing(prometheus_at(port)) as client:
             wait_for(lambda: client.at_end(rate, window.Window(0, time.time())), "a rate")
         yield port
 
@@ -226,7 +232,7 @@ def test_hostile_labels_and_figures_stay_text(panels: Panels) -> None:
     assert f"{SERIES - 40:,} more are not shown" in panel_of(html[html.index('id="load"') :], "Users")
     assert f"<b>{SERIES * (SERIES - 1) / 2e6:.1f}M</b>" in users
     assert "25 MB" in panel_of(html, "Memory of each worker (PSS)")
-    assert "only NaN or infinite" in panel_of(html, "Event loop lag: how late the loop runs what is due")
+    assert "All values are NaN or infinite" in panel_of(html, "Event loop lag: how late the loop runs what is due")
 
 
 def test_panels_without_data_are_named_with_the_reason(panels: Panels) -> None:
@@ -270,7 +276,7 @@ def test_a_prometheus_that_knows_nothing(tmp_path: Path) -> None:
 def test_no_prometheus_at_all(tmp_path: Path) -> None:
     port = free_port()
     done = Panels(tmp_path, port)("-o", "page.html")
-    reason = f"Prometheus does not answer at http://127.0.0.1:{port}"
+    reason = f"Prometheus does not answer at http://127.0.0.1:{port} (the lab is not up)"
     assert (done.returncode, done.stdout.count(reason)) == (1, 1)
     html = (tmp_path / "page.html").read_text()
     parsed(html)
@@ -280,10 +286,12 @@ def test_no_prometheus_at_all(tmp_path: Path) -> None:
 class Nonsense(BaseHTTPRequestHandler):
     """Something else that listens where Prometheus is looked for."""
 
+    body = b""
+
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b'{"status": "fine"}')
+        self.wfile.write(self.body)
 
     do_POST = do_GET
 
@@ -291,17 +299,18 @@ class Nonsense(BaseHTTPRequestHandler):
         pass
 
 
-def test_what_is_no_prometheus_is_called_so(tmp_path: Path) -> None:
-    with serving(Nonsense) as port:
+@pytest.mark.parametrize("body", [b"<html>", b'{"status": "fine"}', b'{"status": "success", "data": [1]}'])
+def test_what_is_no_prometheus_is_called_so(tmp_path: Path, body: bytes) -> None:
+    with serving(type("Answers", (Nonsense,), {"body": body})) as port:
         done = Panels(tmp_path, port)("-o", "page.html")
     assert done.returncode == 1
-    assert f"what answers at http://127.0.0.1:{port} is not Prometheus" in done.stdout
+    assert f"what answers at http://127.0.0.1:{port} (the lab is not up) is not Prometheus" in done.stdout
 
 
 def test_one_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ask, "PATIENCE_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        asked = ask.Prometheus(f"http://127.0.0.1:{mute.getsockname()[1]}")
+        asked = prometheus_at(mute.getsockname()[1])
         with closing(asked), pytest.raises(ask.Silence, match=r"does not answer at .* within 0 s"):
             asked.alerts()
 

@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from waitlab.panels.window import Window
+from waitlab.runtime.looks import Place
 
 PATIENCE_SECONDS = 10.0
 QUERY_SECONDS = 8  # what Prometheus itself may take over one question
 MOST_BYTES = 64_000_000  # of one answer: it is held in memory several times over
-MOST_SERIES = 1000  # asked for; a Prometheus before 2.54 sends all there are
 
 LARGEST = 1e100  # what is larger is as good as infinite, and no axis can be drawn for it
 
@@ -55,11 +55,11 @@ class Alert:
 
 
 class Prometheus:
-    """The one that answers at `address`. Every question raises Silence, and all but `names` and `alerts` Refusal."""
+    """The one that answers at `place`. Every question may raise Silence or Refusal."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
-        where = urlsplit(address)
+    def __init__(self, place: Place) -> None:
+        self.address = place.published
+        where = urlsplit(place.asked)
         self._connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=PATIENCE_SECONDS)
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Prometheus:
         return sorted(found, key=lambda alert: (alert.state, alert.name, sorted(alert.labels.items())))
 
     def _series(self, question: str, **parameters: object) -> list[Series]:
-        data = self._ask(question, timeout=f"{QUERY_SECONDS}s", limit=MOST_SERIES, **parameters)
+        data = self._ask(question, timeout=f"{QUERY_SECONDS}s", **parameters)
         if data["resultType"] == "scalar":
             return [Series({}, (_point(data["result"]),))]
         rows = [(row["metric"], row.get("values") or [row["value"]]) for row in data["result"]]

@@ -12,7 +12,8 @@ from waitlab.panels.readings import OTHERS, Event, Line, Reading, colour_of
 from waitlab.panels.units import Scale, human, scale
 from waitlab.panels.window import Window
 
-LEFT, RIGHT, TOP, BOTTOM = 64, 10, 8, 24  # pixels around the plot
+RIGHT, TOP, BOTTOM = 10, 8, 24  # pixels around the plot
+LETTER_PIXELS = 7.2  # of what is written on its left, at most
 LINE_PIXELS = 40  # from one line of the grid to the next, at least
 LABEL_PIXELS = 90
 SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 14_400, 21_600)
@@ -26,6 +27,7 @@ class Chart:
     def __init__(self, reading: Reading, events: Sequence[Event], window: Window, size: tuple[int, int]) -> None:
         self.reading, self.events, self.window = reading, events, window
         self.width, self.height = size
+        self.right = self.width - RIGHT
         values = [value for line in reading.lines for _, value in line.points if math.isfinite(value)]
         peak = max([*values, *(dot.value for dot in reading.dots), reading.panel.top or 0])
         # A threshold far above everything would press all of it flat; the legend names it all the same.
@@ -34,6 +36,7 @@ class Chart:
         self.scale = scale(reading.panel.unit, max(peak, -min(values)))
         self.marks = ticks(min(0.0, *values), peak or self.scale.factor, self.scale, self._plot_height // LINE_PIXELS)
         self.bottom, self.top = self.marks[0], self.marks[-1]
+        self.left = 12 + round(LETTER_PIXELS * max(6, *(len(self.scale.text(mark)) for mark in self.marks)))
 
     @property
     def _plot_height(self) -> int:
@@ -41,7 +44,7 @@ class Chart:
 
     def x(self, at: float) -> float:
         share = (at - self.window.start) / (self.window.end - self.window.start)
-        return LEFT + share * (self.width - LEFT - RIGHT)
+        return self.left + share * (self.right - self.left)
 
     def y(self, value: float) -> float:
         return TOP + (self.top - value) / (self.top - self.bottom) * self._plot_height
@@ -58,12 +61,12 @@ class Chart:
         )
 
     def _grid(self) -> Iterator[str]:
-        right, bottom = self.width - RIGHT, self.height - BOTTOM
+        bottom = self.height - BOTTOM
         for mark in self.marks:
-            y = self.y(mark)
-            yield f'<path class="grid" d="M{LEFT} {y:.1f}H{right}"/>'
-            yield f'<text class="mark" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{self.scale.text(mark)}</text>'
-        for at, text in moments(self.window, (right - LEFT) // LABEL_PIXELS):
+            y, text = self.y(mark), self.scale.text(mark)
+            yield f'<path class="grid" d="M{self.left} {y:.1f}H{self.right}"/>'
+            yield f'<text class="mark" x="{self.left - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
+        for at, text in moments(self.window, (self.right - self.left) // LABEL_PIXELS):
             x = self.x(at)
             yield f'<path class="grid" d="M{x:.1f} {TOP}V{bottom}"/>'
             yield f'<text class="mark" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{text}</text>'
@@ -80,7 +83,8 @@ class Chart:
     def _limits(self) -> Iterator[str]:
         for one in self.thresholds:
             title = f"{human(self.reading.panel.unit, one.at)}: from here on it means trouble"
-            path = f'<path class="limit" stroke="{one.colour}" d="M{LEFT} {self.y(one.at):.1f}H{self.width - RIGHT}"/>'
+            place = f"M{self.left} {self.y(one.at):.1f}H{self.right}"
+            path = f'<path class="limit" stroke="{one.colour}" d="{place}"/>'
             yield f"<g><title>{title}</title>{path}</g>"
 
     def _line(self, line: Line) -> str:

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from waitlab import dashboards
 from waitlab.dashboards.vocabulary import Dashboard
 from waitlab.errors import LabError
-from waitlab.panels import output, window
+from waitlab.panels import output, units, window
 from waitlab.panels.ask import Prometheus
 from waitlab.panels.page import page
 from waitlab.panels.printable import shown
@@ -46,7 +46,7 @@ def as_page(place: Place, of: tuple[Dashboard, ...], since_seconds: int, path: P
         html = page(picture, {"Prometheus": place.published, "machine": _machine()})
         _write(html, file)
     console = Console(highlight=False, markup=False, stderr=path == output.STDOUT, soft_wrap=True)
-    size = f"{len(html.encode()) / 1e6:.1f} MB"
+    size = units.human("bytes", len(html.encode()))
     console.print(f"{len(picture.readings)} panels, {picture.window.said}, {size}")
     for line in lacks(picture):
         console.print(line)
@@ -77,11 +77,9 @@ def lacks(picture: Picture) -> Iterator[str]:
         yield f"Without data are {sum(map(len, empty.values()))} of them:"
     for why, panels in empty.items():
         yield f"  {shown(why, 300)}"
-        if len(panels) == len(picture.readings):
-            yield "    all panels"
+        if why == picture.silence:
             continue
-        for name in panels[:MOST_NAMED]:
-            yield f"    {name}"
+        yield from (f"    {name}" for name in panels[:MOST_NAMED])
         if len(panels) > MOST_NAMED:
             yield f"    and {len(panels) - MOST_NAMED} more"
 
@@ -111,7 +109,7 @@ def last_values(picture: Picture, address: str) -> dict[str, Any]:
 def _look(place: Place, of: tuple[Dashboard, ...], since_seconds: int) -> Picture:
     now = time.time()
     panels = sum(len(dashboard.panels) for dashboard in of)
-    with closing(Prometheus(place.asked)) as prometheus, _progress(panels) as tick:
+    with closing(Prometheus(place)) as prometheus, _progress(panels) as tick:
         return read(prometheus, of, window.Window(now - since_seconds, now), tick)
 
 

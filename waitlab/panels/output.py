@@ -27,7 +27,7 @@ def whole_file(path: Path) -> Iterator[TextIO]:
     if place.is_dir():
         raise LabError(f"{path} is a folder", "name a file in it: -o FILE.html", 2)
     if not place.parent.is_dir():
-        raise LabError(f"there is no folder {path.parent}", "make it, or name another file: -o FILE.html", 2)
+        raise LabError(f"there is no folder {path.parent}", "create it, or name another file: -o FILE.html", 2)
     if place.exists() and not place.is_file():  # a device or a pipe is written to, never replaced
         with place.open("w", encoding="utf-8") as file:
             yield file

@@ -100,7 +100,7 @@ def _dashboard(dashboard: Dashboard, readings: tuple[Reading, ...], picture: Pic
 
 def _panel(reading: Reading, picture: Picture) -> str:
     panel = reading.panel
-    sizes = f"--width:{panel.width};--height:{panel.height};--half:{1 if panel.width <= 12 else 2}"
+    sizes = f"--width:{panel.width};--height:{panel.height};--half:{1 if panel.width <= 8 else 2}"
     return (
         f'<article class="panel" style="{sizes}">\n<details><summary><h4>{escape(panel.title)}</h4></summary>'
         f"<div><p>{escape(panel.description)}</p><ul>{''.join(_asked(reading, picture))}</ul></div></details>\n"
@@ -110,7 +110,7 @@ def _panel(reading: Reading, picture: Picture) -> str:
 
 def _asked(reading: Reading, picture: Picture) -> Iterator[str]:
     """What has no data, and the questions as they were put."""
-    for name, why in reading.gaps:
+    for name, why in () if reading.why else reading.gaps:
         yield f"<li>{_text(name)}: no data; {_text(why, 300)}</li>"
     for query in reading.panel.queries:
         expression = query.expr if reading.panel.kind == "traces" else picture.window.filled(query.expr)

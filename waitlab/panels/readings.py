@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import isfinite
 from typing import TypeVar
 
@@ -59,7 +60,6 @@ class Reading:
 class Event:
     """Something that lasted from `start` to `end`, marked on every panel."""
 
-    kind: str
     title: str
     colour: str
     start: float
@@ -120,6 +120,8 @@ class _Reader:
             self.refusal = self.silence = str(fault)
         except Refusal as fault:
             self.refusal = f"Prometheus refuses to answer: {fault}"
+        except (LookupError, TypeError, ValueError):
+            self.refusal = self.silence = f"what answers at {self.prometheus.address} is not Prometheus"
         return []
 
     def panel(self, panel: Panel) -> Reading:
@@ -140,15 +142,17 @@ class _Reader:
         return Reading(panel, _coloured(kept, panel), fewer, len(lines) - len(kept), len(dots), said, why)
 
     def events(self) -> list[Event]:
-        """What the annotations say, in the order in which it began."""
+        """What the annotations say, in the order in which it began; what has the same title is one."""
         found = []
+        step = self.window.fine_step
         for annotation in ANNOTATIONS:
-            expression = self.window.filled(annotation.expr)
-            step = self.window.fine_step
-            for series in self.asked(lambda: self.prometheus.over(expression, self.window, step)):  # noqa: B023
+            question = partial(self.prometheus.over, self.window.filled(annotation.expr), self.window, step)
+            times: dict[str, set[float]] = {}
+            for series in self.asked(question):
                 title = _named(annotation.title, series.labels)
-                for start, end in _spans(series, step):
-                    found.append(Event(annotation.name, title, annotation.colour, start, end))
+                times.setdefault(title, set()).update(at for at, _ in series.points)
+            for title, moments in times.items():
+                found += [Event(title, annotation.colour, *span) for span in _spans(sorted(moments), step)]
         return sorted(found, key=lambda event: event.start)[-MOST_EVENTS:]
 
     def _query(self, query: Query, panel: Panel) -> tuple[list[Line], str]:
@@ -163,8 +167,8 @@ class _Reader:
             return [_line(query, one) for one in numbers], ""
         if self.refusal:
             return [], self.refusal
-        if series:
-            return [], "it was asked for what nothing was measured of (only NaN or infinite values)"
+        if series and "rate(" not in query.expr:  # a rate of nothing is NaN where it is divided by
+            return [], "all values are NaN or infinite"
         return [], query.may_be_empty or self._missing(query)
 
     def _missing(self, query: Query) -> str:
@@ -240,10 +244,10 @@ def _shade(colour: str, depth: float) -> str:
     return "#" + "".join(f"{round(part + (towards - part) * abs(depth)):02x}" for part in parts)
 
 
-def _spans(series: Series, step: int) -> list[tuple[float, float]]:
-    """From when to when a series was there without a break."""
+def _spans(moments: list[float], step: int) -> list[tuple[float, float]]:
+    """From when to when there was a moment at every step."""
     found: list[tuple[float, float]] = []
-    for at, _ in series.points:
+    for at in moments:
         if found and at - found[-1][1] <= 1.5 * step:
             found[-1] = (found[-1][0], at)
         else:
