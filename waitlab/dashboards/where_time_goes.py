@@ -77,6 +77,7 @@ _CPU_SHARE = (
     " / (sum by (service) (rate(http_server_request_duration_seconds_sum"
     '{service=~"$service"}[$__rate_interval])) > 0), 1)'
 )
+_IDLE = "no request is being answered"
 
 SHARES = Panel(
     title="Inside the application: waiting, or on a CPU",
@@ -87,8 +88,8 @@ SHARES = Panel(
         "light requests seem to be all CPU."
     ),
     queries=(
-        Query(f"1 - {_CPU_SHARE}", "{{service}}, waiting", line="dashed"),
-        Query(_CPU_SHARE, "{{service}}, on a CPU"),
+        Query(f"1 - {_CPU_SHARE}", "{{service}}, waiting", line="dashed", may_be_empty=_IDLE),
+        Query(_CPU_SHARE, "{{service}}, on a CPU", may_be_empty=_IDLE),
     ),
     unit="percentunit",
     width=12,
