@@ -11,6 +11,9 @@ from services.workloads.lazy import Lazy
 from waitlab import telemetry
 
 
+_waiting: set[float] = set()  # when each caller began to wait; asyncpg itself does not say how many do
+
+
 async def _keep(_connection: object) -> None:
     """No reset between users: it would be a second round trip, and no query of ours leaves anything behind."""
 
@@ -33,8 +36,8 @@ pool = Lazy(_make, close=lambda made: made.terminate())
 
 
 def _state(made: asyncpg.Pool) -> telemetry.PoolState:
-    # asyncpg does not say how many callers wait.
-    return telemetry.PoolState(size=made.get_max_size(), used=made.get_size() - made.get_idle_size(), waiting=0)
+    used = made.get_size() - made.get_idle_size()
+    return telemetry.PoolState(size=made.get_max_size(), used=used, waiting=len(_waiting))
 
 
 async def query(ms: int) -> dict[str, object]:
@@ -42,11 +45,14 @@ async def query(ms: int) -> dict[str, object]:
     ours, began = pool.get(), time.perf_counter()
     try:
         await ours  # opens it, the first time
+        _waiting.add(began)
         held = await ours.acquire(timeout=WAIT_SECONDS)
     except TimeoutError as error:
         raise database.no_connection() from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise database.failed() from error
+    finally:
+        _waiting.discard(began)
     telemetry.pool_waited("asyncpg", time.perf_counter() - began)
     try:
         row = await held.fetchrow(database.NAP.format("$1"), ms, timeout=database.seconds(ms))
