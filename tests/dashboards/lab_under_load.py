@@ -58,8 +58,8 @@ def lab_after_load(folder: Path) -> Iterator[Run]:
 def healthy(run: Run) -> None:
     """Waits of 200 ms with room to spare: nothing queues, and no alert has anything to say."""
     flask = run.users("flask", "/sync/sleep?ms=200", everyone(FLASK_WORKERS, 2))
-    fastapi = locust_users(run, Load("fastapi", "async", "sleep", "ms=200", "IoBound", 20), seconds=36)
-    with flask, fastapi, run.steady("healthy", seconds=24, settle=2):
+    fastapi = locust_users(run, Load("fastapi", "async", "sleep", "ms=200", "IoBound", 20))
+    with flask, fastapi, run.steady("healthy", seconds=22, settle=2):
         pass
 
 
@@ -70,7 +70,7 @@ def blocked(run: Run) -> None:
     """
     fastapi = Load("fastapi", "blocked", "sleep", "ms=200", "IoBound", 6)
     flask = Load("flask", "sync", "sleep", "ms=200", "IoBound", 4)
-    with locust_users(run, fastapi, flask, seconds=32), run.steady("blocked", seconds=20, settle=2):
+    with locust_users(run, fastapi, flask), run.steady("blocked", seconds=18, settle=2):
         pass
 
 
@@ -82,7 +82,7 @@ def one_block_at_a_time(run: Run) -> None:
     many = run.users("flask", "/sync/sleep?ms=100", {"1": 4})
     few = run.users("flask", "/sync/sleep?ms=100", {"2": 1, "3": 1}, rest_seconds=0.9)
     fastapi = run.users("fastapi", "/blocked/sleep?ms=300", {"1": 1}, rest_seconds=0.4)
-    with many, few, fastapi, run.steady("one block", seconds=22):
+    with many, few, fastapi, run.steady("one block", seconds=20):
         run.until_fires("UnfairShare")
 
 
@@ -90,7 +90,7 @@ def threads_exhausted(run: Run) -> None:
     """Ten users a worker for four threads each: six wait, in the worker, where only its own figures show them."""
     flask = run.users("flask", "/sync/sleep?ms=1000", everyone(FLASK_WORKERS, 10))
     fastapi = run.users("fastapi", "/sync/sleep?ms=1000", everyone(FASTAPI_WORKERS, 10))
-    with flask, fastapi, run.steady("threads", seconds=20):
+    with flask, fastapi, run.steady("threads", seconds=16):
         run.until_fires("ThreadPoolExhausted")
         run.until_fires("WorkersExhausted")
 
@@ -99,7 +99,7 @@ def database_exhausted(run: Run) -> None:
     """More queries at once than a worker's pool has connections: the others wait for one."""
     flask = run.users("flask", "/sync/query?ms=500", everyone(FLASK_WORKERS, 3))
     fastapi = run.users("fastapi", "/async/query?ms=500", everyone(FASTAPI_WORKERS, 6))
-    with flask, fastapi, run.steady("database", seconds=20):
+    with flask, fastapi, run.steady("database", seconds=16):
         run.until_fires("DatabasePoolExhausted")
 
 
@@ -108,8 +108,8 @@ def failing(run: Run) -> None:
     run.upstream(error_rate=100)
     flask = run.users("flask", "/sync/fetch?ms=100", everyone(FLASK_WORKERS, 1))
     others = run.users("flask", "/sync/sleep?ms=100", everyone(FLASK_WORKERS, 1))
-    fastapi = locust_users(run, Load("fastapi", "async", "fetch", "ms=100", "OneRequest", 8), seconds=30)
-    with flask, others, fastapi, run.steady("failing", seconds=18, settle=2):
+    fastapi = locust_users(run, Load("fastapi", "async", "fetch", "ms=100", "OneRequest", 8))
+    with flask, others, fastapi, run.steady("failing", seconds=14, settle=2):
         pass
     run.upstream(error_rate=0)
 
@@ -118,14 +118,14 @@ def burning(run: Run) -> None:
     """One worker of Flask burns CPU; FastAPI's executors have more to do than threads, all of it waiting."""
     fastapi = run.users("fastapi", "/offload/sleep?ms=1000", everyone(FASTAPI_WORKERS, 5))
     flask = run.users("flask", "/sync/burn?rounds=100", {"1": 1})
-    with fastapi, flask, run.steady("burning", seconds=16):
+    with fastapi, flask, run.steady("burning", seconds=14):
         pass
 
 
 def generator_saturated(run: Run) -> None:
     """Locust has more to do with each answer than it has time, so that what it measures is itself."""
     asked = Load("fastapi", "async", "ping", "", "OneRequest", 20)
-    with locust_users(run, asked, seconds=32, parse_ms=5), run.steady("generator", seconds=20, settle=2):
+    with locust_users(run, asked, parse_ms=5), run.steady("generator", seconds=18, settle=2):
         pass
 
 
@@ -133,7 +133,7 @@ def cpu_saturated(run: Run) -> None:
     """More processes that burn than there are CPUs."""
     flask = run.users("flask", "/sync/burn?rounds=100", everyone(FLASK_WORKERS, 2))
     fastapi = run.users("fastapi", "/sync/burn?rounds=100", everyone(FASTAPI_WORKERS, 2))
-    with flask, fastapi, run.steady("cpu", seconds=14):
+    with flask, fastapi, run.steady("cpu", seconds=12):
         run.until_fires("CpuSaturated")
 
 
@@ -161,7 +161,7 @@ def scaled(run: Run) -> None:
     done = run.lab("scale", "flask", str(WORKERS["flask"] + 1))
     assert done.returncode == 0, done.stderr
     run.moments["scale done"] = time.time()
-    with run.steady("scaled", seconds=10):
+    with run.steady("scaled", seconds=6):
         pass
 
 

@@ -15,21 +15,20 @@ from waitlab.load import Load
 from waitlab.runtime.local.state import PROJECT
 
 RECORDING_LOCUST = Path(__file__).with_name("recording_locust.py")
-DRAIN_SECONDS = 10.0
+AT_MOST_SECONDS = 120
 TRACED_ONE_IN = "20"
 
 
 class Locust:
     """One Locust process, from its start to its last answer."""
 
-    def __init__(self, run: Run, asked: Load, seconds: int, parse_ms: int) -> None:
+    def __init__(self, run: Run, asked: Load, parse_ms: int) -> None:
         self.arm = f"{asked.service} /{asked.style}/{asked.workload}, {asked.users} users"
         self._run = run
-        self._ends_at = time.monotonic() + seconds + DRAIN_SECONDS
         self._who = f"locust {len(run.locusts)}"
         self._record = run.folder / f"{self._who}.jsonl"
         self._log = self._record.with_suffix(".log")
-        options = load.locust_options(asked, seconds, "--trace-one-in", TRACED_ONE_IN)
+        options = load.locust_options(asked, AT_MOST_SECONDS, "--trace-one-in", TRACED_ONE_IN)
         command = [load.LOCUST[0], "-f", str(RECORDING_LOCUST), *options]
         self._process = process.start(command, environment=self._environment(parse_ms), log=self._log)
         run.locusts[self._who] = self._process.pid
@@ -57,21 +56,23 @@ class Locust:
         return bool(self._run.prometheus.at(f'lab_load_trial{{arm="{self.arm}"}}', time.time()))
 
     def end(self) -> None:
-        """Wait until its time is over and every user has the last answer, and take what it noted."""
-        assert self._process.wait(max(1.0, self._ends_at - time.monotonic())) == 0, self._log.read_text()
+        """Ask no more, wait until every user has the last answer, and take what was noted."""
+        assert process.stop(self._process, grace=load.DRAIN_SECONDS) == 0, self._log.read_text()
         self._run.trials.append(Phase(self.arm, self._began, time.time()))
         self._run.locust += [_request(*json.loads(line)) for line in self._record.read_text().splitlines()]
 
     def stop(self) -> None:
+        """Whatever has happened."""
         process.stop(self._process)
 
 
 @contextmanager
-def locust_users(run: Run, *loads: Load, seconds: int, parse_ms: int = 0) -> Iterator[None]:
-    """The users of each load for `seconds`, from when Prometheus sees them; the end waits for their last answers."""
-    started = []
+def locust_users(run: Run, *loads: Load, parse_ms: int = 0) -> Iterator[None]:
+    """The users of each load, from when Prometheus sees them; the end of the `with` waits for their last answers."""
+    started: list[Locust] = []
     try:
-        started += [Locust(run, asked, seconds, parse_ms) for asked in loads]
+        for asked in loads:
+            started.append(Locust(run, asked, parse_ms))
         for locust in started:
             locust.wait_until_answered()
         wait_for(lambda: all(locust.is_seen() for locust in started), "Locust in Prometheus", 15)

@@ -71,7 +71,7 @@ class Watch(threading.Thread):
     def rate(self, who: str, count: str, began: float, ended: float) -> float:
         """How fast a count of one process grew between the two looks nearest to `began` and `ended`."""
         first, last = self.look(who, began), self.look(who, ended)
-        return (getattr(last, count) - getattr(first, count)) / (last.at - first.at)
+        return float(getattr(last, count) - getattr(first, count)) / (last.at - first.at)
 
     def look(self, who: str, moment: float) -> Facts:
         """The last look before `moment`, or the first there is."""

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from statistics import median as middle
 
-from tests.dashboards import truths
+from tests.dashboards import kernel_truths, truths
 from tests.dashboards.prometheus_api import Series, filled
 from tests.dashboards.run import Run
-from waitlab.telemetry.names import REQUEST_BUCKETS
 
 TINY = 1e-9  # what floating point makes of 1/3
 
@@ -27,15 +26,19 @@ def last(series: Series) -> float:
 
 @dataclass(frozen=True)
 class Proof:
-    """In `phase` each series, named by its labels `by`, shows `truth`: up to `within` of it, `give`, or its bucket."""
+    """In `phase` each series, named by its labels `by`, shows `truth`, but for a share `within` of it or for `give`."""
 
     phase: str
     truth: truths.Truth
     within: float = 0.0
     give: float = 0.0
-    in_bucket: bool = False
     by: tuple[str, ...] = ("service",)
     figure: Callable[[Series], float] | None = mean  # None: every point must be so
+    needs_cpu: bool = False  # true only on a machine that is not busy with other things
+
+    def is_checkable(self, run: Run) -> bool:
+        """Whether the machine let the phase be what it should."""
+        return not self.needs_cpu or kernel_truths.has_cpu(run, run.phases[self.phase])
 
     def differences(self, run: Run, expression: str) -> dict[str, str]:
         """Whose figures are not what they should be, and how they differ; empty when all is well."""
@@ -55,15 +58,5 @@ class Proof:
 
     def _is_near(self, value: float, true: float | tuple[float, float]) -> bool:
         low, high = true if isinstance(true, tuple) else (true, true)
-        if self.in_bucket and bucket(low)[0] <= value <= bucket(high)[1]:
-            return True
-        return (
-            low - max(self.within * low, self.give) - TINY <= value <= high + max(self.within * high, self.give) + TINY
-        )
-
-
-def bucket(true: float) -> tuple[float, float]:
-    """The bounds of the bucket of a time; of both buckets where it lies within 1 % of the bound between them."""
-    low = max((bound for bound in (0.0, *REQUEST_BUCKETS) if bound < true * 0.99), default=0.0)
-    high = min(bound for bound in REQUEST_BUCKETS if bound >= true * 1.01)
-    return low, high
+        below, above = (max(self.within * abs(bound), self.give) + TINY for bound in (low, high))
+        return low - below <= value <= high + above

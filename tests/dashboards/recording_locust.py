@@ -11,9 +11,12 @@ from typing import Any
 
 from locust import events
 
+from locustfiles import drain
 from locustfiles.lab import *  # noqa: F403  the user classes, and by importing it all else that makes it the lab's
 
 RECORD = Path(os.environ["LAB_RECORD"]).open("a", buffering=1)  # noqa: SIM115  open as long as the process lives
+# A test ends it by SIGTERM and then compares counts, so that every answer has to be waited for.
+drain.LEAVE_SECONDS = drain.DRAIN_SECONDS
 PARSE_SECONDS = int(os.environ["LAB_PARSE_MS"]) / 1000
 
 

@@ -5,19 +5,14 @@ then averaged. What Prometheus knows of a window of 8 s ends with its last scrap
 first: single windows are off by what happened in between; under a steady load the average over a phase is not.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from tests.dashboards.clients import Request
-from tests.dashboards.processes import EVERY_SECONDS
 from tests.dashboards.run import SETTLE_SECONDS, WINDOW_SECONDS, Phase, Run
-
-CPUS = os.cpu_count() or 1
-CPU_MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+from waitlab.telemetry.names import REQUEST_BUCKETS
 
 Figures = Mapping[str, Any]  # a number, or two where the test knows bounds and no more
 Truth = Callable[[Run, Phase], Figures]
@@ -82,6 +77,24 @@ def percentile(q: float, witness: Callable[[Run], list[Request]], key: Key = ser
     return windowed(witness, key, lambda requests: quantile(q, [request.seconds for request in requests]))
 
 
+def in_bucket(q: float, witness: Callable[[Run], list[Request]], key: Key = service, less: float = 0.0) -> Truth:
+    """As `percentile`, less a known part, but no finer than the buckets: the bounds of its own."""
+
+    def bound(which: int) -> Truth:
+        return windowed(
+            witness, key, lambda requests: bucket(quantile(q, [request.seconds for request in requests]) - less)[which]
+        )
+
+    return between(bound(0), bound(1))
+
+
+def bucket(seconds: float) -> tuple[float, float]:
+    """The bounds of the bucket of a time; of both buckets where it lies within 1 % of the bound between them."""
+    low = max((bound for bound in (0.0, *REQUEST_BUCKETS) if bound < seconds * 0.99), default=0.0)
+    high = min(bound for bound in REQUEST_BUCKETS if bound >= seconds * 1.01)
+    return low, high
+
+
 def quantile(q: float, values: list[float]) -> float:
     return sorted(values)[min(len(values) - 1, int(q * len(values)))]
 
@@ -105,80 +118,7 @@ def shares(run: Run, phase: Phase) -> Figures:
     """Each worker's share of its service's answers, where every one came to a client that knows its worker."""
     counts = rate(lambda run: run.requests, service_and_worker)(run, phase)
     sums = rate(lambda run: run.requests)(run, phase)
-    return {whose: count / sums[whose_service(whose)] for whose, count in counts.items()}
-
-
-def grown(count: str, by: Callable[[str], str] = lambda who: who) -> Truth:
-    """How fast a count of the workers' processes grew, as /proc has it; `by` says what is added up."""
-
-    def truth(run: Run, phase: Phase) -> Figures:
-        found: dict[str, float] = defaultdict(float)
-        for who in workers(run, phase):
-            found[by(who)] += _rate(run, phase, who, count)
-        return found
-
-    return truth
-
-
-def _rate(run: Run, phase: Phase, who: str, count: str) -> float:
-    return fmean(run.watch.rate(who, count, moment - WINDOW_SECONDS, moment) for moment in phase.moments)
-
-
-def memory(run: Run, phase: Phase) -> Figures:
-    """The mean PSS of each worker's process."""
-    looks = {who: [one for one in run.watch.seen[who] if phase.began < one.at < phase.ended] for who in run.watch.seen}
-    return {who: fmean(look.pss_bytes for look in looks[who]) for who in workers(run, phase)}
-
-
-def workers(run: Run, phase: Phase) -> list[str]:
-    """Who of the workers was there for all of the phase: `flask 1`."""
-    return [who for who in _there(run, phase) if not who.startswith("locust")]
-
-
-def _there(run: Run, phase: Phase) -> list[str]:
-    """Every process that was watched from the beginning of the phase to its end."""
-    margin = 2 * EVERY_SECONDS
-    return [
-        who
-        for who, looks in run.watch.seen.items()
-        if looks[0].at < phase.began + margin and looks[-1].at > phase.ended - margin
-    ]
-
-
-def whose_service(who: str) -> str:
-    return who.partition(" ")[0]
-
-
-def cpu_share(run: Run, phase: Phase) -> Figures:
-    """CPU seconds of a service's processes for each second that its requests took."""
-    spent = grown("cpu_seconds", whose_service)(run, phase)
-    took = windowed(everyone, service, lambda requests: sum(one.seconds for one in requests) / WINDOW_SECONDS)(
-        run, phase
-    )
-    return {whose: min(1.0, spent[whose] / seconds) for whose, seconds in took.items()}
-
-
-def wait_share(run: Run, phase: Phase) -> Figures:
-    return {whose: 1 - share for whose, share in cpu_share(run, phase).items()}
-
-
-def locust_cpu(run: Run, phase: Phase) -> Figures:
-    """The busiest Locust; each is called `main`."""
-    locusts = [who for who in _there(run, phase) if who.startswith("locust")]
-    return {"main": max(_rate(run, phase, who, "cpu_seconds") for who in locusts)}
-
-
-def host_cpu(run: Run, phase: Phase) -> Figures:
-    """The cores' time by mode."""
-    looks = [look for look in run.watch.host if phase.began <= look[0] <= phase.ended]
-    (first_at, first), (last_at, last) = looks[0], looks[-1]
-    return {mode: (last[mode] - first[mode]) / (last_at - first_at) for mode in CPU_MODES}
-
-
-def idle_cores(run: Run, phase: Phase) -> float:
-    """What nobody had a use for, whoever else there is on this machine."""
-    spent = host_cpu(run, phase)
-    return spent["idle"] + spent["iowait"]
+    return {whose: count / sums[whose.partition(" ")[0]] for whose, count in counts.items()}
 
 
 def spans(run: Run, phase: Phase) -> Figures:
@@ -250,9 +190,3 @@ def since(alert: str) -> Truth:
 def constant(**figures: float) -> Truth:
     """What the phase itself made so."""
     return lambda run, phase: figures
-
-
-def queue_filled(connections: int) -> Truth:
-    """What that many waiting connections are of the accept queue, whose length the kernel bounds."""
-    limit = min(2048, int(Path("/proc/sys/net/core/somaxconn").read_text()))
-    return constant(flask=connections / limit)
