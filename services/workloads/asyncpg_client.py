@@ -10,8 +10,7 @@ from services.workloads.database import WAIT_SECONDS
 from services.workloads.lazy import Lazy
 from waitlab import telemetry
 
-
-_waiting: set[float] = set()  # when each caller began to wait; asyncpg itself does not say how many do
+_waiting = 0  # callers that wait for a connection; asyncpg itself does not say how many do
 
 
 async def _keep(_connection: object) -> None:
@@ -37,22 +36,23 @@ pool = Lazy(_make, close=lambda made: made.terminate())
 
 def _state(made: asyncpg.Pool) -> telemetry.PoolState:
     used = made.get_size() - made.get_idle_size()
-    return telemetry.PoolState(size=made.get_max_size(), used=used, waiting=len(_waiting))
+    return telemetry.PoolState(size=made.get_max_size(), used=used, waiting=_waiting)
 
 
 async def query(ms: int) -> dict[str, object]:
     """One round trip that takes `ms`; Problem 503 or 504 when it fails."""
+    global _waiting
     ours, began = pool.get(), time.perf_counter()
+    _waiting += 1
     try:
         await ours  # opens it, the first time
-        _waiting.add(began)
         held = await ours.acquire(timeout=WAIT_SECONDS)
     except TimeoutError as error:
         raise database.no_connection() from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise database.failed() from error
     finally:
-        _waiting.discard(began)
+        _waiting -= 1
     telemetry.pool_waited("asyncpg", time.perf_counter() - began)
     try:
         row = await held.fetchrow(database.NAP.format("$1"), ms, timeout=database.seconds(ms))
