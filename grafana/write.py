@@ -51,6 +51,7 @@ DASHES: dict[Line, dict[str, Any]] = {
     "dotted": {"fill": "dot", "dash": [0, 8]},
 }
 MOST_TRACES = 50
+COLUMN_PIXELS = 60  # a table's columns are never narrower; Grafana's own 150 would push some out of sight
 
 AnyPanel = timeseries.Panel | stat.Panel | table.Panel
 
@@ -121,7 +122,8 @@ def annotation(said: Annotation) -> build.AnnotationQuery:
 def panel(said: Panel) -> AnyPanel:
     """A panel of whatever kind."""
     made = KINDS[said.kind](said).title(said.title).description(said.description).unit(said.unit)
-    return made.span(said.width).height(said.height)
+    may_be_empty = next((query.may_be_empty for query in said.queries if query.may_be_empty), "")
+    return (made.no_value(may_be_empty) if may_be_empty else made).span(said.width).height(said.height)
 
 
 def lines(said: Panel) -> timeseries.Panel:
@@ -130,7 +132,6 @@ def lines(said: Panel) -> timeseries.Panel:
         timeseries.Panel()
         .datasource(PROMETHEUS)
         .min(0)
-        .line_width(2)
         .fill_opacity(0)
         .show_points(VisibilityMode.NEVER)
         .thresholds(thresholds(said, below="transparent"))
@@ -172,19 +173,28 @@ def figures(said: Panel) -> stat.Panel:
 
 
 def labels(said: Panel) -> table.Panel:
-    """A line for each series: its labels, and last its value under the legend; a service's name in its colour."""
+    """A line for each series: the labels it is grouped by, and its value under the legend."""
     (query,) = said.queries
+    columns = query.expr.partition("by (")[2].partition(")")[0].split(", ")
     names = {service: {"text": service, "color": fixed} for service, fixed in SERVICES.items()}
     coloured = [
         DynamicConfigValue("mappings", [{"type": "value", "options": names}]),
         DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
     ]
-    shown = {"excludeByName": {"Time": True}, "renameByName": {"Value": query.legend}}
+    # Worker 2 is not 2 seconds, and an alert of no worker is not an empty table.
+    plain = [DynamicConfigValue("unit", "string"), DynamicConfigValue("noValue", "")]
+    shown = {
+        "excludeByName": {"Time": True},
+        "indexByName": {column: place for place, column in enumerate([*columns, "Value"])},
+        "renameByName": {"Value": query.legend},
+    }
     return (
         table.Panel()
         .datasource(PROMETHEUS)
         .with_target(asked(query, "A").instant().format(PromQueryFormat.TABLE))
         .with_transformation(DataTransformerConfig(id_val="organize", options=shown))
+        .min_width(COLUMN_PIXELS)
+        .override_by_field_type("string", plain)
         .override_by_name("service", coloured)
     )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waitlab import runtime
+from waitlab import dashboards, runtime
 from waitlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from waitlab.runtime.local.state import Home, LabState
-    from waitlab.runtime.looks import Lab
+    from waitlab.runtime.looks import Lab, Place
     from waitlab.status import Meter
 
 app = typer.Typer(
@@ -192,6 +192,35 @@ def traces(
     lab_traces.show(sorted(_home().folder.glob("run/*/traces-*.jsonl")), count, service, as_json)
 
 
+@app.command(
+    epilog="For instance: [bold]./lab panels --dashboard workers --since 30m -o ticket.html[/]. "
+    f"The dashboards are {', '.join(dashboard.name for dashboard in dashboards.ALL)}. "
+    "Exit code 1: Prometheus does not answer or has no data; the page is written all the same, and says why.",
+)
+def panels(
+    dashboard: Annotated[str | None, typer.Option(metavar="NAME", help="Only this one; all when left out.")] = None,
+    since: Annotated[str, typer.Option(metavar="TIME", help="How far back: 30s, 5m, 1h30m; a day at most.")] = "5m",
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="Where to; - is standard output.")
+    ] = Path("waitlab-panels.html"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the last values as JSON instead of a page.")] = False,
+) -> None:
+    """Draw the dashboards into one HTML file, from Prometheus alone: for a lab without Grafana, or for a ticket."""
+    from waitlab.panels import draw, window
+
+    wanted, seconds = draw.chosen(dashboard), window.seconds(since)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        is_good = (
+            draw.as_json(_prometheus(), wanted, seconds)
+            if as_json
+            else draw.as_page(_prometheus(), wanted, seconds, output)
+        )
+    except KeyboardInterrupt:
+        raise LabError("interrupted: no page was written", code=105) from None
+    raise typer.Exit(0 if is_good else 1)
+
+
 @app.command()
 def doctor(
     machine: Annotated[bool, typer.Option("--machine", help="Measure whether it can be trusted (10 s).")] = False,
@@ -303,6 +332,18 @@ def _lab() -> "Lab":
     from waitlab.runtime.local.looks import LocalLab
 
     return LocalLab(_home())
+
+
+def _prometheus() -> "Place":
+    """Where Prometheus is: the running lab's, else where it would be, so that whoever asks can say it is not there."""
+    from waitlab.runtime.local import plan
+    from waitlab.runtime.looks import Place
+
+    try:
+        return _lab().prometheus()
+    except LabError as fault:
+        address = f"http://127.0.0.1:{plan.port(os.environ, 'PROMETHEUS_PORT', plan.PORTS['PROMETHEUS_PORT'])}"
+        return Place(address, f"{address} ({fault.message})")
 
 
 def _home() -> "Home":

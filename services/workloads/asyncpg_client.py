@@ -10,6 +10,8 @@ from services.workloads.database import WAIT_SECONDS
 from services.workloads.lazy import Lazy
 from waitlab import telemetry
 
+_waiting = 0  # callers that wait for a connection; asyncpg itself does not say how many do
+
 
 async def _keep(_connection: object) -> None:
     """No reset between users: it would be a second round trip, and no query of ours leaves anything behind."""
@@ -33,13 +35,15 @@ pool = Lazy(_make, close=lambda made: made.terminate())
 
 
 def _state(made: asyncpg.Pool) -> telemetry.PoolState:
-    # asyncpg does not say how many callers wait.
-    return telemetry.PoolState(size=made.get_max_size(), used=made.get_size() - made.get_idle_size(), waiting=0)
+    used = made.get_size() - made.get_idle_size()
+    return telemetry.PoolState(size=made.get_max_size(), used=used, waiting=_waiting)
 
 
 async def query(ms: int) -> dict[str, object]:
     """One round trip that takes `ms`; Problem 503 or 504 when it fails."""
+    global _waiting
     ours, began = pool.get(), time.perf_counter()
+    _waiting += 1
     try:
         await ours  # opens it, the first time
         held = await ours.acquire(timeout=WAIT_SECONDS)
@@ -47,6 +51,8 @@ async def query(ms: int) -> dict[str, object]:
         raise database.no_connection() from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise database.failed() from error
+    finally:
+        _waiting -= 1
     telemetry.pool_waited("asyncpg", time.perf_counter() - began)
     try:
         row = await held.fetchrow(database.NAP.format("$1"), ms, timeout=database.seconds(ms))

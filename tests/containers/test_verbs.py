@@ -21,6 +21,7 @@ import pytest
 from tests.containers.conftest import PORTS, PROJECT, Lab
 from tests.ports import free_ports
 from tests.waiting import eventually, wait_for
+from waitlab.load import LOADS
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
 
@@ -82,6 +83,8 @@ def test_both_witnesses_of_a_load_count_the_same(lab: Lab) -> None:
         assert outcome["failures"] == 0
         assert outcome["requests"] == sum(outcome["completed_by_worker"].values()) > 0
         assert outcome["cpu_seconds_per_request"] > 0
+    trials = lab.prometheus('max_over_time(lab_load_trial{run="load"}[5m])')
+    assert {one["metric"]["arm"] for one in trials} == {load.arm for load in LOADS}
 
 
 def test_logs(lab: Lab) -> None:

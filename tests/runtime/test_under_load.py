@@ -12,6 +12,7 @@ import pytest
 from tests.runtime.conftest import Lab, whole_lab
 from tests.runtime.test_lab import query
 from tests.waiting import eventually
+from waitlab.load import LOADS
 from waitlab.telemetry import ledger
 
 pytestmark = pytest.mark.long
@@ -69,6 +70,8 @@ def test_prometheus_heard_of_that_load(loaded: Lab, outcomes: dict[tuple[str, st
     for service, work in outcomes:
         expression = f'sum(max_over_time(lab_load_requests_total{{name=~"{service} /.+/{work}"}}[5m]))'
         assert 0 < value(loaded, expression) <= outcomes[service, work]["requests"]
+    trials = query(loaded, 'max_over_time(lab_load_trial{run="load"}[5m])')
+    assert {one["metric"]["arm"] for one in trials} == {load.arm for load in LOADS}
 
 
 def value(lab: Lab, expression: str) -> float:

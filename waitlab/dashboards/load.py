@@ -25,6 +25,8 @@ USERS = Panel(
     queries=(Query("sum by (process) (lab_load_users)", "{{process}}"),),
     unit="short",
     width=6,
+    height=7,
+    top=1,
 )
 
 RATE = Panel(
@@ -36,6 +38,7 @@ RATE = Panel(
     queries=(ANSWERS,),
     unit="reqps",
     width=6,
+    height=7,
 )
 
 FAILURES = Panel(
@@ -47,6 +50,8 @@ FAILURES = Panel(
     queries=(FAILED,),
     unit="reqps",
     width=6,
+    height=7,
+    top=1,
 )
 
 GENERATOR = Panel(
@@ -60,6 +65,7 @@ GENERATOR = Panel(
     unit="percentunit",
     thresholds=(Threshold(0.7),),
     width=6,
+    height=7,
     top=1,
 )
 
@@ -91,11 +97,17 @@ CLIENTS_COUNT = Panel(
         "Every answer since Locust was started, by request and outcome. It cannot show requests of a Locust process "
         "that has ended."
     ),
-    queries=(Query(f"sum by (name, outcome) (lab_load_requests_total{CHOSEN})", "answers"),),
+    queries=(
+        Query(
+            f"sum by (name, outcome) (lab_load_requests_total{CHOSEN})",
+            "answers",
+            may_be_empty="no Locust that still runs has had an answer",
+        ),
+    ),
     unit="short",
     kind="table",
     width=12,
-    height=6,
+    height=8,
 )
 
 SERVICES_COUNT = Panel(
@@ -109,7 +121,7 @@ SERVICES_COUNT = Panel(
     unit="short",
     kind="table",
     width=12,
-    height=6,
+    height=8,
 )
 
 DASHBOARD = Dashboard(

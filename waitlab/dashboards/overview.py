@@ -40,6 +40,7 @@ ERRORS = Panel(
     unit="reqps",
     width=6,
     height=7,
+    top=1,
 )
 
 IN_FLIGHT = Panel(
@@ -52,6 +53,7 @@ IN_FLIGHT = Panel(
     unit="short",
     width=6,
     height=7,
+    top=1,
 )
 
 USERS = Panel(
@@ -64,6 +66,7 @@ USERS = Panel(
     unit="short",
     width=6,
     height=7,
+    top=1,
 )
 
 
@@ -112,7 +115,7 @@ CONFIGURATION = Panel(
     unit="short",
     kind="table",
     width=16,
-    height=6,
+    height=8,
 )
 
 BINDING = Panel(
@@ -132,7 +135,7 @@ BINDING = Panel(
     unit="s",
     kind="table",
     width=8,
-    height=6,
+    height=8,
 )
 
 DASHBOARD = Dashboard(

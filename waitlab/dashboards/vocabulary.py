@@ -13,6 +13,7 @@ SERVICES = {"flask": "#ff9830", "fastapi": "#5794f2"}
 BAD = "#e02f44"  # beyond here the figures mean trouble
 WARN = "#ecbb13"
 GOOD = "#56a64b"
+PLAIN = "#8e8e8e"
 
 # The requests that the reader chose, in every metric that has these labels.
 CHOSEN = '{service=~"$service", style=~"$style", workload=~"$workload"}'
@@ -53,9 +54,9 @@ class Threshold:
 class Panel:
     """One picture: what it shows, and in `description` also what it cannot show.
 
-    `lines` over time; `figures`, the last value of each series, large; a `table` of the labels and last values of one
-    query's series; `traces`, a table of what Tempo finds. `service`: the panel is about this one only, so its lines
-    have its colour. `width` is of 24 columns, `height` in rows of about 38 pixels.
+    `lines` over time; `figures`, the last value of each series, large; a `table` of the last values of one query's
+    series, behind the labels that it is grouped by; `traces`, a table of what Tempo finds. `service`: the panel is
+    about this one only, so its lines have its colour. `width` is of 24 columns, `height` in rows of about 38 pixels.
     """
 
     title: str

@@ -42,6 +42,7 @@ LOOP_LAG = Panel(
     thresholds=(Threshold(0.1),),
     width=12,
     height=11,
+    top=0.15,
 )
 
 QUEUE = Panel(
@@ -69,12 +70,14 @@ QUEUE = Panel(
     height=10,
 )
 
-# Of the seconds that requests spend inside a service, those that its workers spent on a CPU: at most all of them.
+# Of the seconds that requests spend inside a service, those that its workers spent on a CPU: at most all of them. While
+# there are no requests there is no share, or the little that an idle worker does would be all of nothing.
 _CPU_SHARE = (
     'clamp_max(sum by (service) (rate(lab_worker_cpu_seconds_total{service=~"$service"}[$__rate_interval]))'
-    " / sum by (service) (rate(http_server_request_duration_seconds_sum"
-    '{service=~"$service"}[$__rate_interval])), 1)'
+    " / (sum by (service) (rate(http_server_request_duration_seconds_sum"
+    '{service=~"$service"}[$__rate_interval])) > 0), 1)'
 )
+_IDLE = "no request is being answered"
 
 SHARES = Panel(
     title="Inside the application: waiting, or on a CPU",
@@ -85,8 +88,8 @@ SHARES = Panel(
         "light requests seem to be all CPU."
     ),
     queries=(
-        Query(f"1 - {_CPU_SHARE}", "{{service}}, waiting", line="dashed"),
-        Query(_CPU_SHARE, "{{service}}, on a CPU"),
+        Query(f"1 - {_CPU_SHARE}", "{{service}}, waiting", line="dashed", may_be_empty=_IDLE),
+        Query(_CPU_SHARE, "{{service}}, on a CPU", may_be_empty=_IDLE),
     ),
     unit="percentunit",
     width=12,
@@ -142,6 +145,7 @@ ACCEPT_QUEUE = Panel(
     ),
     unit="short",
     width=5,
+    top=1,
 )
 
 ACCEPT_QUEUE_FULL = Panel(

@@ -1,6 +1,6 @@
 """Who does the work, and what each worker's process costs."""
 
-from waitlab.dashboards.vocabulary import WARN, Dashboard, Panel, Query, Row, Threshold
+from waitlab.dashboards.vocabulary import PLAIN, WARN, Dashboard, Panel, Query, Row, Threshold
 
 SHARE = Panel(
     title="Share of each worker",
@@ -95,6 +95,7 @@ CPU = Panel(
     thresholds=(Threshold(1, WARN),),
     width=12,
     height=7,
+    top=1.2,
 )
 
 CPU_OF_SERVICES = Panel(
@@ -108,7 +109,7 @@ CPU_OF_SERVICES = Panel(
             'sum by (service) (rate(lab_worker_cpu_seconds_total{service=~"$service"}[$__rate_interval]))',
             "{{service}}",
         ),
-        Query("max(lab_host_cpus)", "cores there are", line="dotted"),
+        Query("max(lab_host_cpus)", "cores there are", line="dotted", colour=PLAIN),
     ),
     unit="none",
     width=12,
@@ -165,7 +166,7 @@ HOST_CPU = Panel(
     ),
     queries=(
         Query("sum by (mode) (rate(lab_host_cpu_seconds_total[$__rate_interval]))", "{{mode}}"),
-        Query("max(lab_host_cpus)", "cores there are", line="dotted"),
+        Query("max(lab_host_cpus)", "cores there are", line="dotted", colour=PLAIN),
     ),
     unit="none",
     width=24,

@@ -222,5 +222,7 @@ class Service:
         yield Reading(names.SERVICE_WORKERS, sum(slot.alive and slot.port > 0 for slot in slots), {"state": "alive"})
 
     def _info_readings(self) -> Iterator[Reading]:
-        facts = {**self._settings.knobs(), "cpus": self._settings.cpus()}
+        cpus = self._settings.cpus()
+        yield Reading(names.SERVICE_CPUS, cpus)
+        facts = {**self._settings.knobs(), "cpus": cpus}
         yield Reading(names.SERVICE_INFO, 1, {name: str(value) for name, value in facts.items() if name != "service"})

@@ -44,6 +44,7 @@ ACCESS_LINES_DROPPED = "lab_access_log_lines_dropped_total"
 ACCEPT_QUEUE = "lab_accept_queue_length"
 ACCEPT_QUEUE_LIMIT = "lab_accept_queue_limit"
 ACCEPT_QUEUE_OVERFLOWS = "lab_accept_queue_overflows_total"
+SERVICE_CPUS = "lab_service_cpus"
 SERVICE_INFO = "lab_service_info"  # every knob
 SERVICE_REQUESTS = "lab_service_requests_total"  # outcome; every slot's ledger, dead workers' too
 SERVICE_WORKERS = "lab_service_workers"  # state = asked | alive

@@ -42,6 +42,7 @@ _HELP = {
     ),
     names.SERVICE_REQUESTS: "Requests of the whole service: every slot of the ledger, dead workers' too.",
     names.SERVICE_WORKERS: "Workers asked for and alive.",
+    names.SERVICE_CPUS: "CPUs that the service may use: a fraction where a quota says so.",
     names.SERVICE_INFO: "1; its labels are the service's settings.",
     names.CGROUP_CPUS: "CPUs that the service's control group gives it time on.",
     names.CGROUP_THROTTLED: "Time that the service's threads were kept from running because that quota was used up.",

@@ -19,6 +19,7 @@ from waitlab.runtime.looks import (
     Counts,
     Look,
     Part,
+    Place,
     ServiceLook,
     WorkerLook,
     prometheus_purpose,
@@ -30,6 +31,7 @@ from waitlab.telemetry import names
 SCRAPE_SECONDS = 2.0  # a worker's quota may be small
 PROBE_SECONDS = 2.0
 AT_ONCE = 32  # pages that are read at the same time
+PROMETHEUS = "http://prometheus:9090"
 # How each part is reached from another; the engine's health check asks inside it, so cannot see that it is cut off.
 PROBES = {
     "postgres": "tcp://postgres:5432",
@@ -37,7 +39,7 @@ PROBES = {
     "host": "http://host:9110/healthz",
     "edge": "tcp://edge:8001",  # its pages are the services'
     "locust": "http://locust:8089/",
-    "prometheus": "http://prometheus:9090/-/ready",
+    "prometheus": f"{PROMETHEUS}/-/ready",
     "tempo": "http://tempo:3200/ready",
     "grafana": "http://grafana:3000/api/health",
 }
@@ -104,13 +106,18 @@ class ContainerLab:
         self._require_up()
         return self.doors
 
+    def prometheus(self) -> Place:
+        """Inside the lab, and where it is published."""
+        self._require_up()
+        return Place(PROMETHEUS, self._url("prometheus") or PROMETHEUS)
+
     def addresses(self) -> list[Address]:
         """What is published on the host."""
         self._require_up()
         found = {part: self._url(part) for part in PURPOSES}
         purposes = dict(PURPOSES)
         if found["prometheus"]:
-            purposes["prometheus"] = prometheus_purpose("http://prometheus:9090")
+            purposes["prometheus"] = prometheus_purpose(PROMETHEUS)
         return [Address(part, url, purposes[part]) for part, url in found.items() if url]
 
     def _probe(self, name: str) -> str:

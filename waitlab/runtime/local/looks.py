@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from waitlab import process
+from waitlab.errors import LabError
 from waitlab.runtime import pages
 from waitlab.runtime.local import health, lab, plan
 from waitlab.runtime.local.state import Home, LabState
@@ -16,6 +17,7 @@ from waitlab.runtime.looks import (
     Counts,
     Look,
     Part,
+    Place,
     ServiceLook,
     WorkerLook,
     prometheus_purpose,
@@ -57,6 +59,13 @@ class LocalLab:
     def services(self) -> dict[str, str]:
         """The front doors, on this machine."""
         return {name: part.url for name, part in lab.require_up(self.home).parts.items() if name in plan.SERVICES}
+
+    def prometheus(self) -> Place:
+        """As its parts know it; LabError when it was left out."""
+        part = lab.require_up(self.home).parts.get("prometheus")
+        if part is None:
+            raise LabError("the lab was started without Prometheus")
+        return Place(part.url, part.url)
 
     def addresses(self) -> list[Address]:
         """Where the running parts are reached."""
