@@ -1,0 +1,114 @@
+"""The file Locust loads for a trial: one fixed request, every answer written down for the runner.
+
+Users in a closed loop, or arrivals on a schedule; beside either, if asked for, a victim: a light stream on a schedule.
+SIGUSR1 drains it: nobody sends any more, what is under way gets its answer, and the recording ends.
+"""
+
+# Locust is only partly typed.
+# mypy: disable-error-code="no-untyped-call,untyped-decorator"
+
+import gc
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust import User, events, task
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+from locust.exception import StopUser
+from locust.runners import MasterRunner
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # Locust may be started in any folder
+
+from locustfiles import client, secret
+from locustfiles.recorder import Recorder
+from locustfiles.stream import ClosedLoop, Leaving, Schedule, Target
+from waitlab.drive.record import VICTIM
+
+ARGUMENTS: tuple[tuple[str, type, Any, str], ...] = (
+    ("--url", str, "", "base URL of the service"),
+    ("--request", str, "/", "path and query that is measured"),
+    ("--think-ms", float, 0.0, "how long a user rests between answer and next request"),
+    ("--rate", float, 0.0, "requests a second that Arrivals send, evenly spaced"),
+    ("--victim", str, "", "path and query of Victim's light stream"),
+    ("--victim-rate", float, 0.0, "requests a second of it"),
+    ("--patience-s", float, 120.0, "without a sign of an answer for so long, there is none"),
+    ("--record-to", str, ".", "folder of the recording"),
+)
+
+client.install()
+# Locust workers forked by --processes inherit the secret of their port.
+secret.install(os.environ.get(secret.VARIABLE) or os.urandom(32).hex())
+leaving = Leaving()
+loop: ClosedLoop
+recorder: Recorder
+
+
+class Visitor(User):
+    """Sends the request, waits for the answer, rests, and begins again."""
+
+    @task
+    def visit(self) -> None:
+        loop.visit()
+        raise StopUser
+
+
+class Arrivals(User):
+    """Sends the request when it is due, however many are still unanswered."""
+
+    fixed_count = 1
+
+    @task
+    def arrive(self) -> None:
+        options: Any = self.environment.parsed_options
+        target = Target(recorder, options.url, options.request, options.patience_s)
+        Schedule(target, options.rate, leaving, sampled=True).run()
+        raise StopUser
+
+
+class Victim(User):
+    """The light stream beside a load."""
+
+    fixed_count = 1
+
+    @task
+    def arrive(self) -> None:
+        options: Any = self.environment.parsed_options
+        target = Target(recorder, options.url, options.victim, options.patience_s, VICTIM)
+        Schedule(target, options.victim_rate, leaving).run()
+        raise StopUser
+
+
+@events.init_command_line_parser.add_listener
+def add_arguments(parser: LocustArgumentParser) -> None:
+    """What the runner says of the load."""
+    for name, kind, default, help_text in ARGUMENTS:
+        parser.add_argument(name, type=kind, default=default, help=help_text)
+    parser.set_defaults(master_bind_host="127.0.0.1")
+
+
+@events.init.add_listener
+def prepare(environment: Environment, **_: Any) -> None:
+    """Once a Locust process, after any fork and before its first user."""
+    global loop, recorder
+    if isinstance(environment.runner, MasterRunner):
+        return
+    gevent.get_hub().loop.update_now()  # it has stood still while everything was imported
+    gevent.signal_handler(signal.SIGUSR1, drain)
+    options: Any = environment.parsed_options
+    recorder = Recorder(Path(options.record_to))
+    target = Target(recorder, options.url, options.request, options.patience_s)
+    loop = ClosedLoop(target, options.think_ms / 1000, leaving)
+    gc.collect()
+    gc.freeze()  # collections are then too short to delay a request
+
+
+def drain() -> None:
+    """Nobody sends any more; the recording ends with the last answer."""
+    leaving.begin()
+    while recorder.under_way:
+        gevent.sleep(0.01)
+    recorder.end()

@@ -1,0 +1,192 @@
+"""Streams of one fixed request: a closed loop of users, or a schedule that waits for no answer."""
+
+import itertools
+import random
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import gevent
+from gevent.event import Event
+from gevent.pool import Pool
+from geventhttpclient import HTTPClient
+from geventhttpclient.response import HTTPParseError
+
+from locustfiles.alarm import Alarm
+from locustfiles.recorder import Recorder
+from locustfiles.users import traceparent
+from waitlab.drive.record import Outcome
+
+CONNECTIONS = 500  # at most, of one schedule; what is due beyond them waits, and is late
+LANES = 8  # a schedule's requests take turns on so many kept connections, so that every worker gets its share
+SAMPLE_ONE_IN = 50
+TRACE_ONE_IN = 100
+RETRY_SECONDS = 0.1  # a user who got no answer rests at least so long
+LONGEST_SPREAD_SECONDS = 10.0
+GOLDEN = 0.618034  # its multiples, modulo 1, are spread evenly however many there are
+IN_FLIGHT_SECONDS = 0.02
+GOOD, BAD_STATUS = int(Outcome.GOOD), int(Outcome.BAD_STATUS)
+NO_ANSWER: tuple[tuple[type[Exception], Outcome], ...] = (
+    (ConnectionRefusedError, Outcome.REFUSED),
+    (TimeoutError, Outcome.TIMED_OUT),
+    (ConnectionError, Outcome.RESET),
+    (HTTPParseError, Outcome.RESET),  # also a connection that was closed without an answer, or in the middle of it
+    (OSError, Outcome.NO_CONNECTION),
+)
+FAULTS = tuple(kind for kind, _ in NO_ANSWER)
+
+
+class Leaving:
+    """Whether the load is to end. Whoever waits for a moment is woken when that begins."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.at = 0.0
+        self._alarms: list[Alarm] = []
+
+    def begin(self) -> None:
+        """From now on nothing more is sent."""
+        self.begun, self.at = True, time.monotonic()
+        for alarm in self._alarms:
+            alarm.ring()
+
+    def alarm(self) -> Alarm:
+        """A new alarm, which this rings."""
+        self._alarms.append(Alarm())
+        return self._alarms[-1]
+
+
+class Target:
+    """One path of a service, asked again and again; every answer goes to the recorder."""
+
+    def __init__(self, recorder: Recorder, url: str, request: str, patience_s: float, mark: int = 0) -> None:
+        parts = urlsplit(url)
+        self.recorder = recorder
+        self._host, self._port = parts.hostname or "", parts.port or 80
+        self._request = request
+        self._patience_s = patience_s
+        self._mark = mark
+        self._number = itertools.count()
+
+    def client(self, connections: int = 1) -> HTTPClient:
+        """A client that keeps up to so many connections alive."""
+        return HTTPClient(
+            self._host,
+            self._port,
+            connection_timeout=self._patience_s,
+            network_timeout=self._patience_s,
+            concurrency=connections,
+        )
+
+    def ask(self, client: HTTPClient, intended: float, rest: float = 0.0) -> tuple[float, bool]:
+        """One request: when it was over, and whether it was answered."""
+        recorder, number = self.recorder, next(self._number)
+        recorder.under_way += 1
+        recorder.sent += 1
+        status, outcome = 0, GOOD
+        sent = time.monotonic()
+        headers = {
+            "X-Request-Start": f"t={time.time() - (sent - intended):.6f}",
+            "traceparent": traceparent(number % TRACE_ONE_IN == 0),
+        }
+        try:
+            response = client.request("GET", self._request, headers=headers)
+            body = response.read()
+            ended, status = time.monotonic(), response.status_code
+        except FAULTS as fault:
+            ended, outcome = time.monotonic(), int(next(kind for error, kind in NO_ANSWER if isinstance(fault, error)))
+        else:
+            if not 200 <= status < 300:
+                outcome = BAD_STATUS
+            if number % SAMPLE_ONE_IN == 0:
+                recorder.sample(self._request, status, str(response.get("content-type", "")), body)
+        recorder.answer(intended, sent, ended, rest, status, outcome, self._mark)
+        recorder.under_way -= 1
+        return ended, outcome <= BAD_STATUS
+
+
+class ClosedLoop:
+    """Users who each send their next request when the last is answered and they have rested."""
+
+    def __init__(self, target: Target, think_s: float, leaving: Leaving) -> None:
+        self._target = target
+        self._think_s = think_s
+        self._leaving = leaving
+        self._numbers = itertools.count()
+        self._first_over = Event()
+        self._cycle_s = 0.0
+
+    def visit(self) -> None:
+        """One user, to the end of the load."""
+        leaving, target, client = self._leaving, self._target, self._target.client()
+        alarm = leaving.alarm()
+        due, rest = self._enter(), 0.0
+        while True:
+            if due > time.monotonic():
+                alarm.wait_until(due)
+            else:
+                gevent.sleep(0)  # take turns: how late the request leaves then shows how busy this process is
+            if leaving.begun:
+                return
+            ended, answered = target.ask(client, due, rest)
+            rest = self._think_s if answered else max(self._think_s, RETRY_SECONDS)
+            if not self._first_over.is_set():
+                self._cycle_s = min(LONGEST_SPREAD_SECONDS, ended - due + rest)
+                self._first_over.set()
+            due = ended + rest
+
+    def _enter(self) -> float:
+        """When this user's first request is due: all users spread evenly over the time the first one needed.
+
+        Users in lockstep would make bursts, and a window of so many bursts and a bit is off by up to one of them.
+        """
+        number = next(self._numbers)
+        if number:
+            self._first_over.wait()
+        return time.monotonic() + self._cycle_s * (number * GOLDEN % 1)
+
+
+class Schedule:
+    """Requests that are due at even distances, whether or not the ones before are answered."""
+
+    def __init__(self, target: Target, rate: float, leaving: Leaving, sampled: bool = False) -> None:
+        self._target = target
+        self._rate = rate
+        self._leaving = leaving
+        self._sampled = sampled
+        self._answered = 0
+        self._began = 0.0
+
+    def run(self) -> None:
+        """To the end of the load; what was due by then and could not leave is recorded as unsent."""
+        pool, alarm = Pool(CONNECTIONS), self._leaving.alarm()
+        lanes = itertools.cycle([self._target.client(CONNECTIONS) for _ in range(LANES)])
+        self._began = time.monotonic()
+        if self._sampled:
+            gevent.spawn(self._sample)
+        moments = self._moments()
+        for due in moments:
+            if due > time.monotonic():
+                alarm.wait_until(due)
+            while pool.full() and not self._leaving.begun:
+                pool.wait_available(0.1)
+            if self._leaving.begun:
+                break
+            pool.spawn(self._ask, next(lanes), due)
+        for late in itertools.takewhile(lambda moment: moment <= self._leaving.at, itertools.chain([due], moments)):
+            self._target.recorder.unsent(late)
+
+    def _moments(self) -> Iterator[float]:
+        return (self._began + number / self._rate for number in itertools.count())
+
+    def _ask(self, client: HTTPClient, due: float) -> None:
+        self._target.ask(client, due)
+        self._answered += 1
+
+    def _sample(self) -> None:
+        """At random moments: even ones would meet the schedule at the same point of its beat again and again."""
+        while not self._leaving.begun:
+            gevent.sleep(random.uniform(0, 2 * IN_FLIGHT_SECONDS))
+            now = time.monotonic()
+            due = int((now - self._began) * self._rate) + 1
+            self._target.recorder.in_flight(now, due - self._answered)

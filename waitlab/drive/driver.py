@@ -1,0 +1,176 @@
+"""The load of a trial: Locust as a subprocess that writes down every request, from its start to its last answer."""
+
+import os
+import shlex
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
+
+from waitlab import process
+from waitlab.drive.record import Answer, Recording, Sample
+from waitlab.errors import LabError
+from waitlab.experiment import VICTIM_RATE, Load
+from waitlab.runtime.local import logs
+
+LOCUSTFILE = Path(__file__).resolve().parents[2] / "locustfiles" / "recorded.py"
+LOG = "locust.log"
+START_SECONDS = 20.0
+PATIENCE_SECONDS = 120.0  # longer than the longest answer: 10 s of work behind a queue of a thousand users
+DRAIN_SLACK_SECONDS = 10.0
+POLL_SECONDS = 0.02
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Driver:
+    """A load under way. After `stop`, `answers`, `sent` and `samples` are complete."""
+
+    load: Load
+    command: str
+    recording: Recording
+    _locust: Popen[bytes] = field(repr=False)
+    _patience_s: float = PATIENCE_SECONDS
+    _processes: int = 1
+
+    @property
+    def answers(self) -> list[Answer]:
+        """Every request that is over so far, about 0.1 s behind, in each process in the order they ended. No copy."""
+        return self.recording.read().answers
+
+    @property
+    def alive(self) -> bool:
+        """Whether every process that sends is there."""
+        return self._locust.poll() is None and all(map(process.is_alive, self.recording.files()))
+
+    @property
+    def sent(self) -> int:
+        """Requests since the load began, the victim's too."""
+        return len(self.recording.answers)
+
+    @property
+    def victim_sent(self) -> int:
+        """Those of them that were the victim's."""
+        return sum(answer.victim for answer in self.recording.answers)
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The first and every fiftieth answer of each stream, failures too."""
+        return list(self.recording.samples())
+
+    def cpu_s(self) -> dict[int, float]:
+        """Process id -> CPU seconds of every generator process that lives."""
+        pids = [self._locust.pid, *process.children(self._locust.pid)]
+        return {pid: seconds for pid in pids if (seconds := _cpu_s(pid)) is not None}
+
+    def stop(self) -> None:
+        """Send nothing more, wait for every answer under way, and end the generator.
+
+        LabError when it had died, when not everything was answered or given up, and when nothing was sent at all.
+        """
+        self._must_live()
+        for pid in self.recording.files():
+            os.kill(pid, signal.SIGUSR1)
+        deadline = time.monotonic() + self._patience_s + DRAIN_SLACK_SECONDS
+        while len(self.recording.read().ends) < self._processes:
+            self._must_live()
+            if time.monotonic() > deadline:
+                raise LabError(f"the load is not drained after {self._patience_s:.0f} s", "ask for shorter answers")
+            time.sleep(POLL_SECONDS)
+        process.stop(self._locust)
+        if self.sent != (told := sum(self.recording.ends.values())):
+            raise LabError(f"the load generator sent {told} requests and wrote down {self.sent}: {self._last_words()}")
+        if not self.sent:
+            raise LabError(f"the load generator sent nothing: {self._last_words()}")
+
+    def started(self) -> None:
+        """Wait until every process records. LabError 122 when that does not come."""
+        deadline = time.monotonic() + START_SECONDS
+        while len(self.recording.read().beats) < self._processes:
+            late = time.monotonic() > deadline
+            if late or self._locust.poll() is not None:
+                why = f"does not start within {START_SECONDS:.0f} s" if late else "ended at its start"
+                raise LabError(f"the load generator {why}: {self._last_words()}", f"its command: {self.command}", 122)
+            time.sleep(POLL_SECONDS)
+
+    def _must_live(self) -> None:
+        if not self.alive:
+            raise LabError(f"the load generator died: {self._last_words()}", "run it again", 122)
+
+    def _last_words(self) -> str:
+        return logs.last_words(self.recording.folder / LOG)
+
+
+@contextmanager
+def driving(
+    url: str,
+    request: str,
+    load: Load,
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    processes: int = 1,
+    patience_s: float = PATIENCE_SECONDS,
+) -> Iterator[Driver]:
+    """The load on one path of a service, for the length of a `with`; it sends from the start.
+
+    It is written down in `folder`, which must be there and hold no other recording. A closed loop can be shared out to
+    several `processes`. Without a sign of an answer for `patience_s` a request counts as unanswered. LabError when it
+    does not start; the main thread only.
+    """
+    if Recording(folder).files():
+        raise LabError(f"{folder} holds a recording already", "give every trial a folder of its own")
+    words = locust(url, request, load, folder, processes=processes, patience_s=patience_s)
+    inherited = {name: value for name, value in environment.items() if not name.startswith("LOCUST_")}
+    with ExitStack() as stack:
+        child = process.start([sys.executable, "-m", *words], environment=inherited, log=folder / LOG, cwd=folder)
+        stack.callback(process.stop, child, 1.0)
+        driver = Driver(load, command(url, request, load), Recording(folder), child, patience_s, processes)
+        driver.started()
+        yield driver
+
+
+def command(url: str, request: str, load: Load) -> str:
+    """What drives a load, as a person would type it in the project's folder."""
+    words = locust(url, request, load, Path())
+    return shlex.join(word.replace(str(LOCUSTFILE), "locustfiles/recorded.py") for word in words)
+
+
+def locust(
+    url: str, request: str, load: Load, folder: Path, *, processes: int = 1, patience_s: float = PATIENCE_SECONDS
+) -> list[str]:
+    """The words of Locust's command line."""
+    count = max(1, load.users) + bool(load.victim)
+    words = ["locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--loglevel", "WARNING"]
+    words += ["-u", str(count), "-r", str(count), "--url", url, "--request", request]
+    words += ["--patience-s", f"{patience_s:g}", "--record-to", str(folder)]
+    if load.think_ms:
+        words += ["--think-ms", str(load.think_ms)]
+    if load.rate:
+        words += ["--rate", f"{load.rate:g}"]
+    if load.victim:
+        words += ["--victim", load.victim, "--victim-rate", f"{VICTIM_RATE:g}"]
+    if processes > 1:
+        port = str(_free_port())
+        words += ["--processes", str(processes), "--master-bind-port", port, "--master-port", port]
+    return [*words, "Arrivals" if load.rate else "Visitor", *(["Victim"] if load.victim else [])]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _cpu_s(pid: int) -> float | None:
+    """What a process has computed so far, by the kernel's account; None when it has gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / _TICKS

@@ -1,0 +1,136 @@
+"""What a load generator writes down: a record of 32 bytes for each request. And how it is read, also while it grows.
+
+Each generator process writes `answers-PID`, in whole records, and `samples-PID`, a JSON line for one answer in fifty.
+All moments are CLOCK_MONOTONIC in seconds, which on Linux is one clock for all processes.
+"""
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from waitlab.errors import LabError
+
+ANSWERS, SAMPLES = "answers-", "samples-"
+RECORD = struct.Struct("<dddfHBB")  # three moments or figures, rest, status, outcome, kind
+VICTIM = 0x10  # added to the kind
+
+
+class Kind(IntEnum):
+    """What a record is about, and in brackets what its first fields hold."""
+
+    ANSWER = 0  # (intended, sent, ended, rest before it, status, outcome) also where there was none
+    UNSENT = 1  # (intended) due before the end of the load, but it never left
+    IN_FLIGHT = 2  # (moment, requests due and not yet answered) scheduled arrivals, sampled at random moments
+    BEAT = 3  # (moment, CPU seconds of the process)
+    END = 4  # (moment, requests sent) the load is drained; nothing follows
+
+
+class Outcome(IntEnum):
+    """How a request ended."""
+
+    GOOD = 0
+    BAD_STATUS = 1  # anything but 2xx
+    REFUSED = 2  # from here on there was no answer, or no whole one
+    RESET = 3
+    TIMED_OUT = 4
+    NO_CONNECTION = 5  # whatever else the network says
+
+
+class Answer(NamedTuple):
+    """One request, as its client saw it; moments in CLOCK_MONOTONIC seconds.
+
+    `intended` is when it was due, `sent` when it left, `rest` the seconds that its user rested before. `status` is 0
+    without an answer.
+    """
+
+    intended: float
+    sent: float
+    ended: float
+    rest: float
+    status: int
+    outcome: Outcome
+    victim: bool
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome is not Outcome.GOOD
+
+    @property
+    def unanswered(self) -> bool:
+        return self.outcome >= Outcome.REFUSED
+
+    @property
+    def response_s(self) -> float:
+        """From the intended start."""
+        return self.ended - self.intended
+
+    @property
+    def late_s(self) -> float:
+        return self.sent - self.intended
+
+
+class Sample(NamedTuple):
+    """One answer, to be compared with the contract: path and query, and the beginning of its body."""
+
+    request: str
+    status: int
+    content_type: str
+    body: str
+
+
+@dataclass
+class Recording:
+    """All that the generator processes of one load have written so far; `read` takes in what is new."""
+
+    folder: Path
+    answers: list[Answer] = field(default_factory=list)
+    unsent: list[float] = field(default_factory=list)
+    in_flight: list[tuple[float, float]] = field(default_factory=list)
+    beats: dict[int, list[tuple[float, float]]] = field(default_factory=dict)  # process id -> moments and CPU seconds
+    ends: dict[int, int] = field(default_factory=dict)  # process id -> requests it sent, once it is drained
+    _taken: dict[Path, int] = field(default_factory=dict)
+
+    def read(self) -> "Recording":
+        """Take in every whole record that has been added. LabError for a file that is no recording."""
+        for pid, file in self.files().items():
+            taken = self._taken.get(file, 0)
+            with file.open("rb") as stream:
+                stream.seek(taken)
+                found = stream.read()
+            whole = len(found) - len(found) % RECORD.size
+            try:
+                self._take(pid, found[:whole])
+            except (ValueError, IndexError):
+                raise LabError(f"{file} is damaged after byte {taken}") from None
+            self._taken[file] = taken + whole
+        return self
+
+    def files(self) -> dict[int, Path]:
+        """Process id -> its file."""
+        return {int(file.name.removeprefix(ANSWERS)): file for file in sorted(self.folder.glob(f"{ANSWERS}*"))}
+
+    def samples(self) -> Iterator[Sample]:
+        """The sampled answers; a torn last line is passed over."""
+        for file in sorted(self.folder.glob(f"{SAMPLES}*")):
+            for line in file.read_text(encoding="utf-8").split("\n")[:-1]:
+                yield Sample(*json.loads(line))
+
+    def _take(self, pid: int, records: bytes) -> None:
+        for first, second, third, rest, status, outcome, kind in RECORD.iter_unpack(records):
+            if kind in (Kind.ANSWER, Kind.ANSWER | VICTIM):
+                self.answers.append(Answer(first, second, third, rest, status, _OUTCOMES[outcome], kind != Kind.ANSWER))
+            elif kind == Kind.BEAT:
+                self.beats.setdefault(pid, []).append((first, second))
+            elif kind == Kind.IN_FLIGHT:
+                self.in_flight.append((first, second))
+            elif kind == Kind.UNSENT:
+                self.unsent.append(first)
+            else:
+                self.ends[pid] = int(second) if Kind(kind) is Kind.END else 0
+
+
+_OUTCOMES = tuple(Outcome)

@@ -1,0 +1,69 @@
+"""Witness 1: what clients waited in the measured window, from the recording of every request."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+from waitlab.drive.driver import Driver
+from waitlab.drive.record import Answer
+from waitlab.trial import Client, Slice
+
+
+def client(driver: Driver, start: float, end: float) -> Client:
+    """The window from `start` to `end`, in CLOCK_MONOTONIC seconds: what was answered in it. After the driver's `stop`.
+
+    Users' rests are taken as they were, to the moment the next request left, though its response time begins when it
+    was due: a generator that is late counts twice, and Little's law fails by as much.
+    """
+    recording, load = driver.recording, driver.load
+    answered = [answer for answer in recording.answers if start <= answer.ended < end]
+    main = [answer for answer in answered if not answer.victim]
+    victims = [answer for answer in answered if answer.victim]
+    sampled = [count for moment, count in recording.in_flight if start <= moment < end]
+    return Client(
+        users=load.users,
+        seconds=end - start,
+        counted=len(main),
+        failures=sum(answer.failed for answer in main),
+        sent=len(recording.answers),
+        think_s=fmean(answer.rest + answer.late_s for answer in main) if main and load.users else 0.0,
+        cpu_ratio=max((_cpu_ratio(beats, start, end) for beats in recording.beats.values()), default=0.0),
+        response_us=histogram(main),
+        late_p99_s=_p99([answer.late_s for answer in main]),
+        unsent=sum(start <= moment < end for moment in recording.unsent),
+        unanswered=sum(answer.unanswered for answer in recording.answers),
+        in_flight=fmean(sampled) if sampled else None,
+        victim_us=histogram(answer for answer in victims if not answer.failed),
+        victim_failures=sum(answer.failed for answer in victims),
+    )
+
+
+def histogram(answers: Iterable[Answer]) -> dict[int, int]:
+    """Response time in microseconds, to three significant digits -> how many."""
+    found = Counter(int(float(f"{answer.response_s * 1e6:.3g}")) for answer in answers)
+    return dict(sorted(found.items()))
+
+
+def slices(answers: Iterable[Answer], start: float, end: float, count: int) -> tuple[Slice, ...]:
+    """The window in so many equal slices: what was answered in each, and how fast. The victim is left out."""
+    seconds = (end - start) / count
+    found: list[list[float]] = [[] for _ in range(count)]
+    for answer in answers:
+        if start <= answer.ended < end and not answer.victim:
+            found[min(count - 1, int((answer.ended - start) / seconds))].append(answer.response_s)
+    return tuple(
+        Slice(number * seconds, seconds, len(times), fmean(times) if times else 0.0)
+        for number, times in enumerate(found)
+    )
+
+
+def _p99(values: Sequence[float]) -> float:
+    return sorted(values)[math.ceil(0.99 * len(values)) - 1] if values else 0.0
+
+
+def _cpu_ratio(beats: Sequence[tuple[float, float]], start: float, end: float) -> float:
+    """The share of a core that a process used in the window, by its nearest beats before both ends."""
+    first = max((beat for beat in beats if beat[0] <= start), default=beats[0])
+    last = max((beat for beat in beats if beat[0] <= end), default=beats[0])
+    return (last[1] - first[1]) / (last[0] - first[0]) if last[0] > first[0] else 0.0
