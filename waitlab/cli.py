@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waitlab import dashboards, runtime
+from waitlab import dashboards, runtime, verbs
 from waitlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ app = typer.Typer(
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 OF_THE_HOST = ("up", "down", "scale", "logs")  # in containers these are the engine's business, so ./lab's own
+
+
+app.add_typer(verbs.app)
 
 
 @app.callback()

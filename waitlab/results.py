@@ -137,12 +137,17 @@ def export(folder: Path, target: Path) -> None:
         archive.pack({name: folder / name for name in FILES if (folder / name).is_file()}, target)
 
 
-def history(root: Path) -> list[Past]:
-    """Every run under `root`, newest first; one that cannot be read is listed with its trouble."""
+def folders(root: Path) -> list[Path]:
+    """The folders of all runs under `root`, newest first, whether they can be read or not."""
     if not root.is_dir():
         return []
-    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return [_past(folder) for folder in sorted(folders, key=lambda folder: folder.name, reverse=True)]
+    found = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return sorted(found, key=lambda folder: folder.name, reverse=True)
+
+
+def history(root: Path) -> list[Past]:
+    """Every run under `root`, newest first; one that cannot be read is listed with its trouble."""
+    return [_past(folder) for folder in folders(root)]
 
 
 def _past(folder: Path) -> Past:

@@ -3,6 +3,8 @@
 import ast
 import re
 import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +39,19 @@ TOP: dict[str, tables.Check] = {
 
 
 def find(name: str) -> Path:
-    """The file of an experiment called `name`, or the path that `name` is. LabError when there is neither."""
+    """The file of an experiment called `name` or that `name` begins with (c02), or the path that `name` is.
+
+    LabError when there is none.
+    """
     if name.endswith(".toml") or "/" in name:
         return Path(name)
     names = sorted(file.stem for file in FOLDER.glob("*.toml"))
-    if name not in names:
-        raise LabError(f"there is no experiment {tables.shown(name)}", tables.meant(name, names), 2)
-    return FOLDER / f"{name}.toml"
+    found = [known for known in names if known == name or known.startswith(f"{name.lower()}-")]
+    if len(found) != 1:
+        nearest = tables.nearest(name, names) or tables.nearest(name, [known.partition("-")[2] for known in names])
+        hint = f"did you mean {nearest}?" if nearest else "lab list shows them; a file of your own ends in .toml"
+        raise LabError(f"there is no experiment {tables.shown(name)}", hint, 2)
+    return FOLDER / f"{found[0]}.toml"
 
 
 def read(path: Path) -> Experiment:
@@ -52,22 +60,37 @@ def read(path: Path) -> Experiment:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,79}\.toml", path.name):
         raise place.fault("has a name that no experiment has", "use lower-case letters, digits and dashes: NAME.toml")
     text = _text(place)
-    top = tables.read(place, _parsed(place, text), TOP, needed=("title", "question", "arms", "predictions"))
+    top = _top(place, text)
     measure = _beside(place.at("measure"), top["measure"]) if "measure" in top else None
     own = _functions(place.at("measure"), measure) if measure else ()
+    return replace(_experiment(place, path.stem, top, own), measure=measure, text=text)
+
+
+def recorded(text: str, name: str, where: Path, own_quantities: Iterable[str]) -> Experiment:
+    """The experiment that a results folder holds: what its `measure` file made is in the trials, so it is not needed.
+
+    `where` is named in faults. LabError as `read`.
+    """
+    place = Place(where)
+    return replace(_experiment(place, name, _top(place, text), tuple(own_quantities)), text=text)
+
+
+def _top(place: Place, text: str) -> dict[str, Any]:
+    return tables.read(place, _parsed(place, text), TOP, needed=("title", "question", "arms", "predictions"))
+
+
+def _experiment(place: Place, name: str, top: Mapping[str, Any], own: tuple[str, ...]) -> Experiment:
     load = arms.read_load(place.at("load"), top.get("load", {}))
     members = arms.read(place.at("arms"), top["arms"], load)
     known = predictions.Known(members, own)
     return Experiment(
-        name=path.stem,
+        name=name,
         title=top["title"],
         question=top["question"],
         arms=members,
         predictions=predictions.read(place.at("predictions"), top["predictions"], known),
         settles=top.get("settles", ()),
         needs=top.get("needs", ""),
-        measure=measure,
-        text=text,
     )
 
 

@@ -42,8 +42,13 @@ def shown(value: object) -> str:
 def meant(name: str, known: Iterable[str]) -> str:
     """The nearest of the known names, and otherwise all of them."""
     names = list(known)
-    nearest = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(names) or 'none'}"
+    found = nearest(name, names)
+    return f"did you mean {found}?" if found else f"there are {', '.join(names) or 'none'}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that was probably meant; empty without one."""
+    return next(iter(difflib.get_close_matches(name, known, n=1)), "")
 
 
 def read(place: Place, found: object, checks: Mapping[str, Check], needed: Iterable[str] = ()) -> dict[str, Any]:

@@ -15,42 +15,42 @@ STDOUT = Path("-")
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
+def whole_file(path: Path, option: str = "-o FILE.html") -> Iterator[TextIO]:
     """What is written to it is at `path` when the block ends, and nothing when it fails. `-` is standard output.
 
-    LabError before the block, so before any work, where `path` cannot be written.
+    LabError before the block, so before any work, where `path` cannot be written; `option` is how to name another.
     """
     if path == STDOUT:
         yield sys.stdout
         return
     place = path.resolve()
     if place.is_dir():
-        raise LabError(f"{path} is a folder", "name a file in it: -o FILE.html", 2)
+        raise LabError(f"{path} is a folder", f"name a file in it: {option}", 2)
     if not place.parent.is_dir():
-        raise LabError(f"there is no folder {path.parent}", "create it, or name another file: -o FILE.html", 2)
+        raise LabError(f"there is no folder {path.parent}", f"create it, or name another file: {option}", 2)
     if place.exists() and not place.is_file():  # a device or a pipe is written to, never replaced
         with place.open("w", encoding="utf-8") as file:
             yield file
         return
-    with _beside(place) as file:
+    with _beside(place, option) as file:
         yield file
 
 
 @contextmanager
-def _beside(place: Path) -> Iterator[TextIO]:
+def _beside(place: Path, option: str) -> Iterator[TextIO]:
     try:
         if place.exists() and not os.access(place, os.W_OK):
             raise PermissionError(13, "it may not be written")
         number, name = tempfile.mkstemp(dir=place.parent, prefix=".waitlab-")
     except OSError as fault:
-        raise _unwritable(place, fault) from None
+        raise _unwritable(place, fault, option) from None
     try:
         with os.fdopen(number, "w", encoding="utf-8") as file:
             yield file
         _let_read(Path(name), place)
         Path(name).replace(place)
     except OSError as fault:
-        raise _unwritable(place, fault) from None
+        raise _unwritable(place, fault, option) from None
     finally:
         with suppress(FileNotFoundError):  # it is in its place
             Path(name).unlink()
@@ -63,5 +63,5 @@ def _let_read(file: Path, place: Path) -> None:
     file.chmod(stat.S_IMODE(place.stat().st_mode) if place.exists() else 0o666 & ~mask)
 
 
-def _unwritable(place: Path, fault: OSError) -> LabError:
-    return LabError(f"{place} cannot be written: {fault.strerror}", "name another file: -o FILE.html", 122)
+def _unwritable(place: Path, fault: OSError, option: str) -> LabError:
+    return LabError(f"{place} cannot be written: {fault.strerror}", f"name another file: {option}", 122)

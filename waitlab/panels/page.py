@@ -8,6 +8,7 @@ from pathlib import Path
 from waitlab.dashboards.vocabulary import SERVICES, Dashboard, Unit
 from waitlab.panels.ask import Alert
 from waitlab.panels.chart import Chart, clock
+from waitlab.panels.document import document
 from waitlab.panels.printable import shown
 from waitlab.panels.readings import Event, Line, Picture, Reading
 from waitlab.panels.units import exact, human
@@ -18,7 +19,6 @@ SCREEN_PIXELS = 1870
 ROW_PIXELS, GAP_PIXELS = 38, 8
 TITLE_PIXELS, LEGEND_PIXELS, LETTER_PIXELS = 36, 18, 6.2
 LEGEND_MOST = 12
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def page(picture: Picture, about: dict[str, str]) -> str:
@@ -27,19 +27,7 @@ def page(picture: Picture, about: dict[str, str]) -> str:
     told = {"drawn": at, "shows": picture.window.said, **about}
     facts = "".join(f"<div><dt>{name}</dt><dd>{_text(words, 300)}</dd></div>" for name, words in told.items())
     sections = "\n".join(_dashboard(dashboard, readings, picture) for dashboard, readings in picture.dashboards)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Waitlab, {at}</title>
-<link rel="icon" href="data:,">
-<style>
-{STYLE.read_text(encoding="utf-8")}</style>
-</head>
-<body>
-<header>
+    body = f"""<header>
 <h1>Waitlab: where Python web servers wait</h1>
 <dl>{facts}</dl>
 <nav aria-label="Dashboards"><ul>{"".join(_entry(dashboard) for dashboard, _ in picture.dashboards)}</ul></nav>
@@ -49,10 +37,8 @@ def page(picture: Picture, about: dict[str, str]) -> str:
 </header>
 <main>
 {sections}
-</main>
-</body>
-</html>
-"""
+</main>"""
+    return document(f"Waitlab, {at}", STYLE, body)
 
 
 def _entry(dashboard: Dashboard) -> str:

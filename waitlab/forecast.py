@@ -1,0 +1,83 @@
+"""What a run will take, said before it is run: response times, warm-ups, seconds, and where a load does not fit.
+
+Coarse on purpose: a round of `burn` counts as its nominal millisecond, and what a law cannot tell as `UNKNOWN_S`. No
+verdict rests on it.
+"""
+
+import math
+from collections.abc import Iterator
+
+from waitlab import capacity, configuration, laws
+from waitlab.case import Case
+from waitlab.errors import LabError
+from waitlab.experiment import Arm, Experiment
+from waitlab.rules import WARM_UP_S
+
+CORES = 1.0  # of a service on two, where no machine is asked
+ROUND_S = 0.001
+UNKNOWN_S = 1.0
+START_S, START_A_WORKER_S = 1.5, 0.15  # from the command to an application that answers
+AROUND_S = 2.5  # identity and answers, looks at both witnesses, the end of the service
+
+
+def response_s(arm: Arm, cores: float) -> float:
+    """How long the arm's requests take once its load is there; of single requests, the last one."""
+    try:
+        case = configuration.case(arm, cores)
+        cpu_s = _cpu_s(case)
+        if case.concurrent:
+            return laws.finish_s(case, case.concurrent) + case.concurrent * cpu_s / capacity.computing(case)
+        rate = _most_per_s(case, cpu_s)
+        if case.rate:
+            return case.wait_s + cpu_s + max(0.0, case.rate / rate - 1) * arm.load.seconds
+        return max(case.wait_s + cpu_s, case.users / rate - case.think_s)
+    except LabError:
+        return UNKNOWN_S
+
+
+def warm_up_s(arm: Arm, cores: float) -> float:
+    """The shortest warm-up that the rules allow; single requests have none."""
+    return 0.0 if arm.load.concurrent else max(WARM_UP_S, response_s(arm, cores))
+
+
+def trial_s(arm: Arm, cores: float) -> float:
+    """One trial of the arm, from nothing to nothing."""
+    start = START_S + START_A_WORKER_S * int(arm.knobs.get("workers", 2))
+    window = 0.0 if arm.load.concurrent else arm.load.seconds
+    return start + warm_up_s(arm, cores) + window + response_s(arm, cores) + AROUND_S
+
+
+def run_s(experiment: Experiment, cores: float) -> float:
+    """All repeats of all arms, one after the other."""
+    return sum(arm.load.repeats * trial_s(arm, cores) for arm in experiment.arms)
+
+
+def warnings(experiment: Experiment, cores: float) -> Iterator[str]:
+    """What a reader should know before so much time is spent."""
+    if experiment.needs:
+        yield f"it needs {experiment.needs}"
+    for arm in experiment.arms:
+        warm_up = warm_up_s(arm, cores)
+        if arm.load.users and warm_up > arm.load.seconds:
+            yield (
+                f"{arm.name}: the warm-up of {warm_up:.0f} s outlasts the {arm.load.seconds:g} s that are measured; "
+                f"{users_that_fit(arm, cores)} users fit, or say seconds = {math.ceil(warm_up)}"
+            )
+
+
+def users_that_fit(arm: Arm, cores: float) -> int:
+    """With how many users an answer takes no longer than the window."""
+    case = configuration.case(arm, cores)
+    return max(1, math.floor((arm.load.seconds + case.think_s) * _most_per_s(case, _cpu_s(case))))
+
+
+def _most_per_s(case: Case, cpu_s: float) -> float:
+    """The answers a second that its places and cores give, whatever is asked for."""
+    return min((limit.per_s for limit in capacity.given(case, cpu_s)), default=math.inf)
+
+
+def _cpu_s(case: Case) -> float:
+    rounds = case.parameters.get("rounds", "0")
+    computes = case.workload in ("burn", "mixed") or case.parameters.get("of") == "burn"
+    times = 2 if case.workload == "gather" else 1
+    return times * int(rounds) * ROUND_S if computes and rounds.isdigit() else 0.0

@@ -1,0 +1,316 @@
+"""What a report says, in words and tables; page, Markdown and terminal only give it their form."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from statistics import fmean
+
+from waitlab import experiment, quantities, validity
+from waitlab.errors import LabError
+from waitlab.experiment import Arm, Load, Prediction
+from waitlab.judgement import Judgement
+from waitlab.quantities import QUANTITIES
+from waitlab.report.figures import NOTHING, facts, said, span
+from waitlab.trial import Single, Trial
+from waitlab.validity import RULES, Finding, Rule
+from waitlab.verdict import Judged
+
+# The columns of the table of both witnesses, as far as an arm has them.
+SHOWN = {
+    "throughput_rps": "answers",
+    "mean_ms": "clients waited",
+    "p95_ms": "95th percentile",
+    "first_finish_ms": "first answer",
+    "last_finish_ms": "last answer",
+    "victim_p50_ms": "bystanders waited",
+    "server_mean_ms": "the service saw",
+    "queue_mean_ms": "queued before it",
+    "cpu_ms_per_request": "CPU a request",
+    "loop_lag_max_ms": "loop late by",
+    "pss_mb": "memory",
+    "error_ratio": "errors",
+}
+MOST_SINGLES = 20
+GOOD, BAD, OPEN = "good", "bad", "open"  # as expected, not as expected, undecided
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of words under their headings; the columns from `figures` on are numbers."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    figures: int = 99
+
+
+@dataclass(frozen=True)
+class Group:
+    """One sentence of the experiment with each of its predictions: a family's sentence has one for every member."""
+
+    says: str
+    quantity: str
+    pairs: tuple[tuple[Prediction, Judged], ...]
+
+    @property
+    def meaning(self) -> str:
+        """What the quantity is, and who saw it."""
+        if self.quantity not in QUANTITIES:
+            return "a quantity of this experiment's own"
+        row = QUANTITIES[self.quantity]
+        return f"{row.meaning} ({row.witness})"
+
+
+def groups(of: Judgement) -> list[Group]:
+    """The predictions, sentence by sentence."""
+    pairs = zip(of.experiment.predictions, of.judged, strict=True)
+    return [
+        Group(says, quantity, tuple(members))
+        for (says, quantity), members in groupby(pairs, lambda pair: (pair[0].says, pair[0].quantity))
+    ]
+
+
+def mood(one: Judged) -> str:
+    """GOOD, BAD or OPEN."""
+    return OPEN if one.verdict == "inconclusive" else GOOD if one.as_expected else BAD
+
+
+def verdict(one: Judged) -> str:
+    """The verdict with what was expected, where that says more."""
+    if one.verdict == "inconclusive" or one.verdict == one.expected == "confirmed":
+        return one.verdict
+    return f"{one.verdict}, as expected" if one.as_expected else f"{one.verdict}, but {one.expected} was expected"
+
+
+def predicted(prediction: Prediction, one: Judged) -> str:
+    """What was predicted: the value, how far one may be from it, and the formula that gave it."""
+    value = NOTHING if one.predicted is None else said(one.quantity, one.predicted)
+    words = "at least " if prediction.at_least is not None else "at most " if prediction.at_most is not None else ""
+    band = f" ± {prediction.within:.0%}" if prediction.within else ""
+    law = f"{one.law}: " if one.law else ""
+    formula = f" = {law}{one.formula}" if one.formula else ""
+    return f"{words}{value}{band}{formula}"
+
+
+def measured(one: Judged) -> str:
+    """The interval of what was measured; without one, the values."""
+    if one.low is not None and one.high is not None:
+        return span(one.quantity, one.low, one.high)
+    values = [said(one.quantity, value) for value in one.measured if value is not None]
+    return ", ".join(values) or NOTHING
+
+
+def tally(of: Judgement) -> str:
+    """How many predictions ended how."""
+    words = [one.verdict for one in of.judged]
+    counts = [(words.count(word), word) for word in ("confirmed", "refuted", "inconclusive")]
+    return ", ".join(f"{count} {word}" for count, word in counts if count) or "nothing was predicted"
+
+
+def name(of: Judgement) -> str:
+    """The run's own name, which is its folder's."""
+    return f"{of.run.began}-{of.run.name}"
+
+
+def seed(of: Judgement) -> str:
+    """The seed of the order of its trials."""
+    return ", ".join(map(str, sorted({trial.seed for trial in of.run.trials}))) or NOTHING
+
+
+def notices(of: Judgement) -> Iterator[str]:
+    """What a reader must know before any verdict."""
+    yield from of.run.remarks
+    if of.missing:
+        planned = sum(arm.load.repeats for arm in of.experiment.arms)
+        yield f"{of.missing} of {planned} planned trials were not measured"
+    for trial in of.run.trials:
+        if trial.ended != "measured" and (trial.arm, trial.repeat) not in of.run.measured:
+            yield f"{trial.arm}, repeat {trial.repeat}: {trial.ended}"
+    if of.experiment.needs:
+        yield f"This experiment needs {of.experiment.needs}."
+    told = of.run.verdict.get("predictions")
+    if isinstance(told, list) and [one.get("verdict") for one in told if isinstance(one, dict)] != [
+        one.verdict for one in of.judged
+    ]:
+        yield "The verdicts stored with this run are not these: it was judged by another version, or edited."
+
+
+def witnesses(of: Judgement) -> Table:
+    """What both witnesses say of each arm: the means of its measured repeats."""
+    found = {arm.name: _means(of, arm) for arm in of.experiment.arms}
+    columns = [column for column in SHOWN if any(column in means for means in found.values())]
+    rows = [(name, *(said(column, means.get(column)) for column in columns)) for name, means in found.items() if means]
+    return Table(("arm", *(SHOWN[column] for column in columns)), tuple(rows), 1)
+
+
+def _means(of: Judgement, arm: Arm) -> dict[str, float]:
+    values = {column: list(_values(of, arm, column)) for column in SHOWN if fits(column, arm)}
+    return {column: fmean(those) for column, those in values.items() if those}
+
+
+def fits(quantity: str, arm: Arm) -> bool:
+    """Whether a quantity means anything under this arm's load."""
+    needs = QUANTITIES[quantity].load if quantity in QUANTITIES else "any"
+    return {"stream": not arm.load.concurrent, "singles": bool(arm.load.concurrent)}.get(needs, True)
+
+
+def _values(of: Judgement, arm: Arm, quantity: str) -> Iterator[float]:
+    for trial in of.trials_of(arm):
+        value = quantities.read(quantity, trial)
+        if value is not None:
+            yield value
+
+
+def gaps(of: Judgement) -> Iterator[tuple[str, float, float]]:
+    """Each arm under a stream of requests: how long its clients waited, and what the service saw of it, in seconds."""
+    for arm in of.experiment.arms:
+        means = _means(of, arm)
+        if "mean_ms" in means and "server_mean_ms" in means and not arm.load.concurrent:
+            yield arm.name, means["mean_ms"] / 1000, means["server_mean_ms"] / 1000
+
+
+def with_singles(of: Judgement) -> list[tuple[Arm, Trial]]:
+    """The arms that sent a few single requests, each with its first measured repeat."""
+    firsts = (
+        (arm, next((one for one in of.trials_of(arm) if one.ended == "measured"), None)) for arm in of.experiment.arms
+    )
+    return [(arm, trial) for arm, trial in firsts if trial and 0 < len(trial.singles) <= MOST_SINGLES]
+
+
+def in_order(trial: Trial) -> list[Single]:
+    """Its single requests as they were answered."""
+    return sorted(trial.singles, key=lambda one: one.answered)
+
+
+def pieces(one: Single) -> tuple[tuple[str, float, float], ...]:
+    """What a request did from when to when: queued, waiting, computing, or unknown where it cannot be told apart.
+
+    Computing comes last here, wherever it was.
+    """
+    if one.begun is None:
+        return (("unknown", one.sent, one.answered),)
+    begun = min(max(one.begun, one.sent), one.answered)
+    computes = one.answered - min(one.cpu_s or 0.0, one.answered - begun)
+    found = (("queued", one.sent, begun), ("waiting", begun, computes), ("computing", computes, one.answered))
+    return tuple(piece for piece in found if piece[2] > piece[1])
+
+
+def everything(of: Judgement, arm: Arm) -> Table:
+    """Every quantity of every trial of one arm, and how each trial went."""
+    trials = of.trials_of(arm)
+    own = sorted({name for trial in trials for name in trial.measured})
+    headings = ("", *(f"repeat {trial.repeat}" for trial in trials))
+    rows: list[tuple[str, ...]] = [
+        ("ended", *(trial.ended for trial in trials)),
+        ("began", *(trial.began for trial in trials)),
+        ("place in the order", *(str(trial.order) for trial in trials)),
+        ("warm-up", *(f"{trial.warm_up_s:.1f} s" for trial in trials)),
+    ]
+    for quantity in (*QUANTITIES, *own):
+        values = [said(quantity, quantities.read(quantity, trial)) for trial in trials]
+        if fits(quantity, arm) and set(values) - {NOTHING}:
+            rows.append((quantity, *values))
+    return Table(headings, tuple(rows), 1)
+
+
+def rules(of: Judgement) -> Table:
+    """Each rule over all measured trials: what it can void, its limit, the figures, and the worst in words."""
+    found = _findings(of)
+    rows = tuple(
+        _rule(rule, [(trial, findings[place]) for trial, findings in found]) for place, rule in enumerate(RULES)
+    )
+    return Table(("rule", "asks", "can void", "limit", "figures", "trials", "the worst of them"), rows)
+
+
+def broken(of: Judgement) -> list[tuple[Trial, Finding]]:
+    """Every rule that took something away from a trial."""
+    return [(trial, one) for trial, findings in _findings(of) for one in findings if one.verdict == "void"]
+
+
+def _findings(of: Judgement) -> list[tuple[Trial, tuple[Finding, ...]]]:
+    arms = {arm.name: arm.load for arm in of.experiment.arms}
+    return [
+        (trial, validity.findings(trial, arms[trial.arm]))
+        for trial in of.run.trials
+        if trial.ended == "measured" and trial.arm in arms
+    ]
+
+
+WORST = ("void", "warn", "pass", "skip")
+
+
+def _rule(rule: Rule, found: Sequence[tuple[Trial, Finding]]) -> tuple[str, ...]:
+    words = [one.verdict for _, one in found]
+    counts = ", ".join(f"{words.count(word)} {word}" for word in WORST if word in words)
+    limits = {one.limit for _, one in found if one.limit is not None}
+    figures = [one.figure for _, one in found if one.figure is not None]
+    return (
+        rule.name,
+        rule.title,
+        ", ".join(sorted(rule.voids)) or "nothing",
+        _from_to(limits) if limits else NOTHING,
+        _from_to(figures) if figures else NOTHING,
+        counts or NOTHING,
+        _worst(found),
+    )
+
+
+def _worst(found: Sequence[tuple[Trial, Finding]]) -> str:
+    trial, worst = min(found, key=lambda pair: WORST.index(pair[1].verdict), default=(None, None))
+    if trial is None or worst is None or worst.verdict == "skip":
+        return NOTHING
+    return f"{trial.arm}, repeat {trial.repeat}: {worst.says}"
+
+
+def _from_to(values: Sequence[float] | set[float]) -> str:
+    low, high = (f"{round(edge, 4):.3g}" for edge in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
+
+
+def load(of: Load) -> str:
+    """What drives an arm, in words."""
+    if of.concurrent:
+        words = f"{of.concurrent} request{'s' if of.concurrent > 1 else ''} at once"
+    else:
+        words = f"{of.users} user{'s' if of.users > 1 else ''}" if of.users else f"{of.rate:g} arrivals a second"
+        thinking = f" who think {of.think_ms} ms" if of.think_ms else ""
+        words += f"{thinking}, {of.seconds:g} s"
+    victim = f", bystanders at {of.victim}" if of.victim else ""
+    errors = ", errors expected" if of.expects_errors else ""
+    return f"{words}, {of.repeats} repeats{victim}{errors}"
+
+
+def configuration(arm: Arm) -> str:
+    """The service of an arm as the experiment sets it."""
+    knobs = ", ".join(f"{key} {value}" for key, value in arm.knobs.items())
+    return f"{arm.service}{f' ({knobs})' if knobs else ''}"
+
+
+def settings(of: Judgement, arm: Arm) -> list[tuple[str, str]]:
+    """What an arm's service was started with, and the commands, as its first trial has them."""
+    trials = of.trials_of(arm)
+    if not trials:
+        return []
+    started = ", ".join(f"{key}={value}" for key, value in facts(trials[0].service))
+    return [("service", started), *((f"command: {key}", value) for key, value in trials[0].commands.items())]
+
+
+def machine(of: Judgement) -> list[tuple[str, str]]:
+    """What is known of the machine."""
+    return list(facts(of.run.machine))
+
+
+def again(of: Judgement, known: Callable[[str], str | None]) -> list[str]:
+    """The commands that run it again. `known`: the text of an experiment of the lab, by its name."""
+    seeds = {trial.seed for trial in of.run.trials}
+    seed = f" --seed {min(seeds)}" if len(seeds) == 1 else ""
+    file = f"results/{name(of)}/experiment.toml"
+    what = of.experiment.name if known(of.experiment.name) == of.run.question else file
+    return [f"./lab run {what}{seed}", f"./lab report {name(of)}", f"./lab compare {name(of)} NEW_RUN"]
+
+
+def in_the_lab(name: str) -> str | None:
+    """The text of the experiment that this lab has under a name; None without one."""
+    try:
+        return experiment.find(name).read_text(encoding="utf-8")
+    except (LabError, OSError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,116 @@
+"""The report as Markdown: for a ticket, a pull request or a talk's notes."""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from waitlab.judgement import Judgement
+from waitlab.panels.printable import shown
+from waitlab.report import facts
+from waitlab.report.facts import Group, Table
+from waitlab.report.figures import said
+from waitlab.trial import Single
+
+LONGEST = 2_000
+BAR_LETTERS = 48
+
+
+def markdown(of: Judgement) -> str:
+    """The whole text."""
+    return "\n\n".join(_parts(of)) + "\n"
+
+
+def _parts(of: Judgement) -> Iterator[str]:
+    yield f"# {_text(of.experiment.title)}"
+    yield _text(of.experiment.question)
+    yield f"**{_text(facts.tally(of))}**: {_text(of.outcome.reason)}"
+    yield f"Run {_code(facts.name(of))}, seed {_text(facts.seed(of))}."
+    notices = [f"> {_text(notice)}" for notice in facts.notices(of)]
+    if notices:
+        yield "\n>\n".join(notices)
+    yield "## What was predicted, and what was measured"
+    for group in facts.groups(of):
+        yield from _group(group)
+    yield from _singles(of)
+    table = facts.witnesses(of)
+    if table.rows:
+        yield "## Both witnesses"
+        yield "What the clients waited and what the service says of it: means of all measured repeats."
+        yield _table(table)
+    yield "## Whether it can be believed"
+    yield _table(facts.rules(of))
+    yield "## Each arm"
+    yield _table(_arms(of))
+    yield "## The question as it was asked"
+    yield _block(of.run.question, "toml")
+    yield "## The machine"
+    yield _table(Table(("fact", "value"), tuple(facts.machine(of))))
+    yield "## To run it again"
+    yield _block("\n".join(facts.again(of, facts.in_the_lab)), "console")
+
+
+def _group(group: Group) -> Iterator[str]:
+    yield f"**{_text(group.says)}** ({_code(group.quantity)}: {_text(group.meaning)})"
+    rows = tuple(
+        (one.arm, facts.verdict(one), facts.predicted(prediction, one), facts.measured(one), one.reason)
+        for prediction, one in group.pairs
+    )
+    yield _table(Table(("arm", "verdict", "predicted", "measured", "reason"), rows))
+
+
+def _singles(of: Judgement) -> Iterator[str]:
+    seen = facts.with_singles(of)
+    if not seen:
+        return
+    longest = max(one.answered for _, trial in seen for one in trial.singles)
+    yield "## Request by request"
+    yield "Each bar is one request: `.` queued, `-` inside and waiting, `#` computing, `?` not told apart."
+    for arm, trial in seen:
+        yield f"{_text(arm.name)}, {_code(arm.request)}"
+        yield _block("\n".join(_bar(one, longest) for one in facts.in_order(trial)))
+
+
+def _bar(one: Single, longest: float) -> str:
+    marks = {"queued": ".", "waiting": "-", "computing": "#", "unknown": "?"}
+    letters = dict.fromkeys(marks, 0.0)
+    for kind, begin, end in facts.pieces(one):
+        letters[kind] = (end - begin) / longest * BAR_LETTERS if longest else 0.0
+    drawn = "".join(marks[kind] * max(1, round(width)) for kind, width in letters.items() if width)
+    return f"{' ' * round(one.sent / longest * BAR_LETTERS if longest else 0)}{drawn} {said('ms', one.answered * 1000)}"
+
+
+def _arms(of: Judgement) -> Table:
+    """Configuration and commands."""
+    rows = []
+    for arm in of.experiment.arms:
+        rows.append((arm.name, "request", arm.request))
+        rows.append((arm.name, "asked for", f"{facts.configuration(arm)}; {facts.load(arm.load)}"))
+        rows += [(arm.name, name, value) for name, value in facts.settings(of, arm)]
+    return Table(("arm", "what", "as it was"), tuple(rows))
+
+
+def _table(table: Table) -> str:
+    rules = ["---:" if place >= table.figures else "---" for place in range(len(table.headings))]
+    return "\n".join(_line(row) for row in (table.headings, rules, *table.rows))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(_text(cell) for cell in cells)} |"
+
+
+def _code(words: str) -> str:
+    return f"`{shown(words, LONGEST).replace('`', chr(39))}`"
+
+
+def _block(text: str, language: str = "") -> str:
+    """Lines as they are; a fence longer than any of theirs."""
+    lines = [shown(line, LONGEST) for line in text.splitlines()]
+    fence = "`" * max(3, 1 + max((len(line) - len(line.lstrip("`")) for line in lines), default=0))
+    return "\n".join((f"{fence}{language}", *lines, fence))
+
+
+def _text(words: str) -> str:
+    """Words from outside that stay words: no element, no table cell, no link, no emphasis of their own."""
+    plain = escape(shown(words, LONGEST), quote=False).replace("\\", "\\\\")
+    for letter in "|`*_[]":
+        plain = plain.replace(letter, f"\\{letter}")
+    return plain

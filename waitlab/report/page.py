@@ -1,0 +1,206 @@
+"""The report as one file of HTML: for a screen, a phone or a printer, without any network."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from pathlib import Path
+
+from waitlab.experiment import Arm
+from waitlab.judgement import Judgement
+from waitlab.panels.document import document
+from waitlab.panels.printable import shown
+from waitlab.report import chart, facts
+from waitlab.report.facts import Group, Table
+from waitlab.report.sweep import sweep
+from waitlab.trial import Trial
+from waitlab.verdict import Judged
+
+STYLE = Path(__file__).with_name("page.css")
+LONGEST = 2_000
+MARKS = (("line", "predicted"), ("band", "what agrees with it"), ("spot", "one repeat each, with their 95 % interval"))
+KINDS = (
+    ("queued", "queued, before the application's first line"),
+    ("waiting", "inside, waiting"),
+    ("computing", "inside, computing (drawn last, wherever it was)"),
+)
+SEEN = (("waiting", "what the service saw"), ("queued", "what only its clients saw"))
+OUTCOMES = {0: facts.GOOD, 99: facts.BAD}
+
+
+def page(of: Judgement) -> str:
+    """The whole page."""
+    body = "\n".join(filter(None, (_header(of), f"<main>\n{''.join(_sections(of))}</main>", _footer())))
+    return document(f"{shown(of.experiment.title)} - {facts.name(of)}", STYLE, body)
+
+
+def _header(of: Judgement) -> str:
+    told = {"run": facts.name(of), "settles": ", ".join(of.experiment.settles), "seed": facts.seed(of)}
+    about = "".join(f"<div><dt>{name}</dt><dd>{_text(words)}</dd></div>" for name, words in told.items() if words)
+    mood = OUTCOMES.get(of.outcome.code, facts.OPEN)
+    notices = "".join(f"<li>{_text(one)}</li>" for one in facts.notices(of))
+    boxed = f'<ul class="boxed" aria-label="To know first">{notices}</ul>' if notices else ""
+    return f"""<header>
+<h1>{_text(of.experiment.title)}</h1>
+<p class="question">{_text(of.experiment.question)}</p>
+<p class="outcome {mood}">{_text(facts.tally(of))}<small>{_text(of.outcome.reason)}</small></p>
+<dl>{about}</dl>
+{boxed}
+</header>"""
+
+
+def _sections(of: Judgement) -> Iterator[str]:
+    yield _section(
+        "What was predicted, and what was measured", _legend(MARKS), *(_group(of, one) for one in facts.groups(of))
+    )
+    yield from _singles(of)
+    yield from _witnesses(of)
+    yield _section(
+        "Whether it can be believed",
+        "<p>Every rule looks at every trial. One that is broken takes away the quantities that it touches, and a "
+        "prediction about them is inconclusive when too few repeats are left.</p>",
+        _table(facts.rules(of), "stack"),
+    )
+    yield _section("Each arm in full", *(_arm(of, arm) for arm in of.experiment.arms))
+    yield _section("The question as it was asked", f"<pre><code>{_lines(of.run.question)}</code></pre>")
+    yield _section("The machine", _facts(facts.machine(of)))
+    commands = "\n".join(facts.again(of, facts.in_the_lab))
+    yield _section("To run it again", f"<pre><code>{_lines(commands)}</code></pre>")
+
+
+def _section(title: str, *parts: str) -> str:
+    return f"<section>\n<h2>{title}</h2>\n" + "\n".join(part for part in parts if part) + "\n</section>\n"
+
+
+def _group(of: Judgement, group: Group) -> str:
+    found = sweep(of, group)
+    picture = chart.line(found, group) if found else chart.rows(group)
+    return f"""<article>
+<h3>{_text(group.says)}</h3>
+<p class="dim"><code>{_text(group.quantity)}</code>: {_text(group.meaning)}</p>
+<div class="beside">
+<figure>{picture}</figure>
+{_verdicts(group)}
+</div>
+</article>"""
+
+
+def _verdicts(group: Group) -> str:
+    headings = ("arm", "verdict", "predicted", "measured", "reason")
+    rows = "\n".join(
+        _row(
+            headings,
+            (
+                _text(one.arm),
+                _badge(one),
+                *map(_text, (facts.predicted(prediction, one), facts.measured(one), one.reason)),
+            ),
+        )
+        for prediction, one in group.pairs
+    )
+    return _framed(headings, rows, "stack")
+
+
+def _badge(one: Judged) -> str:
+    return f'<b class="{facts.mood(one)}">{_text(facts.verdict(one))}</b>'
+
+
+def _singles(of: Judgement) -> Iterator[str]:
+    """A picture for each arm that sent a few single requests; all on one time axis."""
+    seen = facts.with_singles(of)
+    if not seen:
+        return
+    longest = max(one.answered for _, trial in seen for one in trial.singles)
+    figures = "\n".join(_overlap(arm, trial, longest) for arm, trial in seen)
+    words = "<p>Each bar is one request of the arm's first repeat, on one time axis for all arms.</p>"
+    yield _section("Request by request", words, _legend(KINDS), f'<div class="several">{figures}</div>')
+
+
+def _overlap(arm: Arm, trial: Trial, longest: float) -> str:
+    those = [chart.of_single(number, one) for number, one in enumerate(facts.in_order(trial), 1)]
+    unknown = ' <span class="dim">(when the application took them up was not recorded)</span>'
+    told = unknown if any(one.begun is None for one in trial.singles) else ""
+    return (
+        f"<figure><figcaption><b>{_text(arm.name)}</b> <code>{_text(arm.request)}</code>{told}</figcaption>\n"
+        f"{chart.bars(those, longest, arm.name)}</figure>"
+    )
+
+
+def _witnesses(of: Judgement) -> Iterator[str]:
+    table = facts.witnesses(of)
+    if not table.rows:
+        return
+    gaps = list(_gaps(of))
+    picture = ""
+    if gaps:
+        longest = max(end for bar in gaps for _, _, end in bar.pieces)
+        picture = f"{_legend(SEEN)}<figure>{chart.named_bars(gaps, longest, 'what clients waited')}</figure>"
+    words = (
+        "<p>What the clients waited and what the service says of the same requests: means of all measured repeats.</p>"
+    )
+    yield _section("Both witnesses", words, picture, _table(table, "wide"))
+
+
+def _gaps(of: Judgement) -> Iterator[chart.Bar]:
+    """Of each arm under a stream of requests, how long clients waited, and how much of it the service saw."""
+    for name, waited, seen in facts.gaps(of):
+        inside = min(waited, seen)
+        told = chart.said_s(waited)
+        yield chart.Bar(name, (("seen", 0.0, inside), ("unseen", inside, waited)), told)
+
+
+def _arm(of: Judgement, arm: Arm) -> str:
+    table = facts.everything(of, arm)
+    body = _table(table, "wide") if len(table.headings) > 1 else '<p class="dim">No trial of it was run.</p>'
+    asked = [("request", arm.request), ("asked for", facts.configuration(arm)), ("load", facts.load(arm.load))]
+    return (
+        f"<details><summary>{_text(arm.name)} <span>{_text(facts.load(arm.load))}</span></summary>\n"
+        f"<div>{_facts([*asked, *facts.settings(of, arm)])}\n{body}</div></details>"
+    )
+
+
+def _table(table: Table, kind: str) -> str:
+    rows = "\n".join(_row(table.headings, map(_text, row), table.figures) for row in table.rows)
+    return _framed(table.headings, rows, kind, table.figures)
+
+
+def _framed(headings: Sequence[str], rows: str, kind: str, figures: int = 99) -> str:
+    heads = "".join(f"<th{_number(place, figures)}>{_text(head)}</th>" for place, head in enumerate(headings))
+    inside = f"<thead><tr>{heads}</tr></thead><tbody>\n{rows}\n</tbody>"
+    return f'<div class="table"><table class="{kind}">{inside}</table></div>'
+
+
+def _row(headings: Sequence[str], cells: Iterable[str], figures: int = 99) -> str:
+    """A row of HTML; each cell knows its heading, for a phone that has no room for columns."""
+    pairs = enumerate(zip(headings, cells, strict=True))
+    inside = "".join(
+        f'<td{_number(place, figures)} data-label="{_text(head)}">{cell}</td>' for place, (head, cell) in pairs
+    )
+    return f"<tr>{inside}</tr>"
+
+
+def _number(place: int, figures: int) -> str:
+    return ' class="number"' if place >= figures else ""
+
+
+def _facts(pairs: Sequence[tuple[str, str]]) -> str:
+    rows = "".join(f"<div><dt>{_text(name)}</dt><dd><code>{_text(words)}</code></dd></div>" for name, words in pairs)
+    return f'<dl class="facts">{rows}</dl>' if rows else '<p class="dim">Nothing was recorded.</p>'
+
+
+def _legend(kinds: Sequence[tuple[str, str]]) -> str:
+    return '<ul class="legend">' + "".join(f'<li><i class="{kind}"></i>{words}</li>' for kind, words in kinds) + "</ul>"
+
+
+def _footer() -> str:
+    return (
+        "<footer>Judged by Waitlab from the recorded trials alone; docs/validity.md says what the rules and the words "
+        "require.</footer>"
+    )
+
+
+def _lines(text: str) -> str:
+    return "\n".join(escape(shown(line, LONGEST)) for line in text.splitlines())
+
+
+def _text(words: str) -> str:
+    """Words from outside, harmless."""
+    return escape(shown(words, LONGEST))

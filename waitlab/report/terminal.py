@@ -1,0 +1,75 @@
+"""The report as tables in the terminal: the verdicts, what was broken, and what both witnesses say."""
+
+from collections.abc import Iterator
+
+from rich.console import Group as Lines
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from waitlab.judgement import Judgement
+from waitlab.panels.printable import shown
+from waitlab.report import facts
+from waitlab.report.facts import Table
+from waitlab.verdict import Judged
+
+COLOURS = {facts.GOOD: "green", facts.BAD: "bold red", facts.OPEN: "yellow"}
+MOST_BROKEN = 8
+
+
+def verdicts(of: Judgement) -> Lines:
+    """Title, every prediction with its verdict, and the reasons of those that are not as expected."""
+    table = _framed("prediction", "arm", "predicted", "measured", "verdict")
+    for group in facts.groups(of):
+        for number, (prediction, one) in enumerate(group.pairs):
+            says = "" if number else shown(group.says)
+            value = facts.predicted(prediction, one).partition(" = ")[0]
+            table.add_row(says, shown(one.arm), value, facts.measured(one), _verdict(one))
+    title = Text.assemble((shown(of.experiment.title), "bold"), "  ", (shown(of.experiment.question), "dim"))
+    return Lines(title, table, *_reasons(of), Text(f"{facts.tally(of)}: {shown(of.outcome.reason, 500)}", "bold"))
+
+
+def report(of: Judgement) -> Lines:
+    """The same with both witnesses and the rules that were broken."""
+    notices = [Text(shown(notice, 300), "yellow") for notice in facts.notices(of)]
+    return Lines(*notices, verdicts(of), Text(), _table(facts.witnesses(of)), *_broken(of))
+
+
+def _verdict(one: Judged) -> Text:
+    return Text(facts.verdict(one), COLOURS[facts.mood(one)])
+
+
+def _reasons(of: Judgement) -> Iterator[Text]:
+    """Why, for what is not as expected; one reason once, with all that it is the reason of."""
+    found: dict[str, list[str]] = {}
+    for one in of.judged:
+        if facts.mood(one) != facts.GOOD:
+            found.setdefault(one.reason, []).append(f"{shown(one.arm)}, {one.quantity}")
+    for reason, those in found.items():
+        yield Text.assemble((f"  {'; '.join(those)}: ", "dim"), shown(reason, 400))
+
+
+def _broken(of: Judgement) -> Iterator[Text]:
+    """Rules that took something away from a trial; but for too few answers for some percentile."""
+    found = [(trial, one) for trial, one in facts.broken(of) if one.rule != "G10"]
+    for trial, one in found[:MOST_BROKEN]:
+        yield Text(f"{one.rule} broken in {shown(trial.arm)}, repeat {trial.repeat}: {shown(one.says, 300)}", "yellow")
+    if len(found) > MOST_BROKEN:
+        yield Text(f"and {len(found) - MOST_BROKEN} more: the page has them all", "yellow")
+
+
+def _table(table: Table) -> RichTable:
+    made = _framed(*table.headings)
+    for place, column in enumerate(made.columns):
+        words = [*table.headings[place].split(), *(row[place] for row in table.rows)]
+        column.min_width = max(map(len, words), default=0) if place >= table.figures else None
+        column.justify = "right" if place >= table.figures else "left"
+    for row in table.rows:
+        made.add_row(*(Text(shown(cell)) for cell in row))
+    return made
+
+
+def _framed(*headings: str) -> RichTable:
+    table = RichTable(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table

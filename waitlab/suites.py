@@ -1,0 +1,55 @@
+"""The suites of `lab run --suite`: the chapters of the claims catalogue, and the quick one."""
+
+from waitlab import experiment
+from waitlab.errors import LabError
+from waitlab.experiment import Experiment
+
+# Fifteen minutes at most. Only waits are measured in it, so that a small shared machine decides every prediction of it.
+QUICK = (
+    "c02-sync-worker-serves-one",
+    "c06-blocking-the-loop",
+    "c13-threads-overlap-waits",
+    "c16-def-runs-in-threads",
+)
+CHAPTERS = {
+    "A": "waiting, blocking and queueing up",
+    "B": "threads and the GIL",
+    "C": "the capacity of an event loop, and memory",
+    "D": "computing, and how many workers",
+    "L": "whether the lab itself can be believed",
+}
+NAMES = ("quick", *CHAPTERS)
+_FIRST = {"A": 1, "B": 13, "C": 23, "D": 30}
+_LATER = {"C55": "A"}  # an awaited client that is no faster: it belongs beside the blocking ones
+
+
+def catalogue() -> list[Experiment]:
+    """Every experiment of the lab, as it stands in the catalogue: C01 first, L8 last."""
+    return [experiment.read(file) for file in sorted(experiment.FOLDER.glob("*.toml"))]
+
+
+def chapter(number: str) -> str:
+    """The chapter of a catalogue number such as C02; empty for one that no chapter has."""
+    if number in _LATER or number.startswith("L"):
+        return _LATER.get(number, "L")
+    place = int(number[1:])
+    return next((name for name, first in reversed(_FIRST.items()) if first <= place <= 34), "")
+
+
+def of(asked: Experiment) -> str:
+    """The chapter that an experiment is run with: that of the first number it settles; empty where it settles none."""
+    return chapter(asked.settles[0]) if asked.settles else ""
+
+
+def experiments(suite: str) -> list[Experiment]:
+    """The experiments of one suite, in the order in which they are run. LabError 2 for a suite there is not."""
+    wanted = suite.lower() if suite.lower() == "quick" else suite.upper()
+    if wanted not in NAMES:
+        raise LabError(f"there is no suite {suite[:40]!r}", f"the suites are {', '.join(NAMES)}", 2)
+    if wanted == "quick":
+        return [experiment.read(experiment.find(name)) for name in QUICK]
+    return sorted((asked for asked in catalogue() if of(asked) == wanted), key=_place)
+
+
+def _place(asked: Experiment) -> str:
+    return asked.settles[0]

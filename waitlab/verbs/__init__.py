@@ -1,0 +1,146 @@
+"""The verbs of `lab` about experiments: one function a verb, each a few lines over the module that does the work.
+
+Modules are imported inside the verbs, so that `lab --help` answers at once.
+"""
+# ruff: noqa: PLC0415
+
+import os
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from waitlab import runtime
+from waitlab.errors import LabError
+
+app = typer.Typer(rich_markup_mode="rich")
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+SUITES = "quick, A, B, C, D or L"
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+What = Annotated[str, typer.Argument(metavar="NAME|FILE", help="An experiment (c02 is enough), or a TOML file.")]
+Folder = Annotated[Path, typer.Option("--results", envvar="LAB_RESULTS", metavar="FOLDER", help="Where runs are kept.")]
+A_RUN = "A run's name, its folder, an exported file, or an experiment: its newest run."
+Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Of the order of the trials; else a new one.")]
+
+
+@app.command("list", epilog="For instance: [bold]./lab list[/], then [bold]./lab plan c02[/]")
+def list_(as_json: AsJson = False) -> None:
+    """Every experiment: its question, what it settles, its suites, and how long it takes."""
+    from waitlab.verbs import catalogue
+
+    _on_the_host()
+    catalogue.show(as_json)
+
+
+@app.command(epilog="For instance: [bold]./lab plan c02[/]")
+def plan(what: What, seed: Seed = None, as_json: AsJson = False) -> None:
+    """What a run would do: trials, commands, predicted values, how long. Runs nothing."""
+    from waitlab.verbs import planned
+
+    _on_the_host()
+    planned.show(what, seed, as_json)
+
+
+@app.command(
+    epilog="For instance: [bold]./lab run c02[/] or [bold]./lab run --suite quick --junit gate.xml[/]. Exit code: "
+    "0 every prediction judged as expected, 2 usage or configuration, 99 a verdict differs from what is expected, "
+    "105 interrupted (what was measured is kept), 120 measured but inconclusive, 122 the environment is not ready.",
+)
+def run(  # noqa: PLR0917
+    what: Annotated[
+        str | None, typer.Argument(metavar="NAME|FILE", help="An experiment (c02 is enough), or a TOML file.")
+    ] = None,
+    suite: Annotated[str | None, typer.Option(metavar="SUITE", help=f"{SUITES}, instead of one experiment.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep what runs of the last 24 hours have measured of the same question.")
+    ] = False,
+    seed: Seed = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the verdicts for a CI gate.")] = None,
+    results: Folder = RESULTS,
+    as_json: AsJson = False,
+) -> None:
+    """Measure, judge, report. Needs no lab: it starts only what it needs, on free ports. Linux."""
+    from waitlab.verbs import gate
+
+    _on_the_host()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    asked = gate.Asked(what, suite, resume, seed, results)
+    raise typer.Exit(gate.run(asked, os.environ, junit, as_json))
+
+
+@app.command(
+    epilog="For instance: [bold]./lab report c02[/] or [bold]./lab report run.zip -o run.html[/]. Without [bold]-o[/] "
+    "report.html and report.md are written into the run's folder.",
+)
+def report(
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help=f"{A_RUN} The newest of all when left out.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="One file: .html or .md; - is standard output."),
+    ] = None,
+    results: Folder = RESULTS,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a run again from its folder alone, on any machine, and write its page."""
+    from waitlab.verbs import past
+
+    _on_the_host()
+    past.report(results, run, output, as_json)
+
+
+@app.command(
+    epilog="For instance: [bold]./lab compare RUN_A RUN_B --quantity throughput_rps[/]. Exit code 120: of something it "
+    "cannot be told whether it changed.",
+)
+def compare(
+    before: Annotated[str, typer.Argument(metavar="RUN_A", help=A_RUN)],
+    after: Annotated[str, typer.Argument(metavar="RUN_B", help="The same, measured later.")],
+    quantity: Annotated[
+        list[str] | None, typer.Option(help="What to compare; may be repeated. Else what the experiment predicts.")
+    ] = None,
+    results: Folder = RESULTS,
+    as_json: AsJson = False,
+) -> None:
+    """Two runs, arm by arm: no practical difference, faster, slower, or cannot tell, and what could have been seen."""
+    from waitlab.verbs import past
+
+    _on_the_host()
+    raise typer.Exit(past.compare(results, before, after, tuple(quantity or ()), as_json))
+
+
+@app.command()
+def runs(results: Folder = RESULTS, as_json: AsJson = False) -> None:
+    """The history: every run that is kept, newest first, with its verdict."""
+    from waitlab.verbs import past
+
+    _on_the_host()
+    past.history(results, as_json)
+
+
+@app.command(epilog="For instance: [bold]./lab export c02 -o c02.zip[/]")
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=A_RUN)],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; RUN.zip when left out.")
+    ] = None,
+    results: Folder = RESULTS,
+    as_json: AsJson = False,
+) -> None:
+    """Pack a run into one file, which anybody's [bold]lab report[/] opens."""
+    from waitlab.verbs import past
+
+    _on_the_host()
+    past.export(results, run, output, as_json)
+
+
+def _on_the_host() -> None:
+    if runtime.in_container(os.environ):
+        raise LabError("experiments are not run in a container", "use ./lab on the host, which needs Python there", 2)
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    raise KeyboardInterrupt

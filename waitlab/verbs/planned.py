@@ -1,0 +1,160 @@
+"""`lab plan`: what a run would do, from the file alone."""
+
+import json
+import os
+from collections.abc import Iterator
+from random import SystemRandom
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from waitlab import configuration, experiment, forecast
+from waitlab.errors import LabError
+from waitlab.experiment import Arm, Experiment, Prediction, Reference
+from waitlab.laws import LAWS
+from waitlab.panels.printable import shown
+from waitlab.report import facts
+from waitlab.report.figures import said
+from waitlab.runner import order
+from waitlab.verbs.catalogue import minutes
+from waitlab.verbs.commands import commands
+from waitlab.verbs.console import console
+
+
+def show(what: str, seed: int | None, as_json: bool) -> None:
+    """Print the plan of one experiment."""
+    asked = experiment.read(experiment.find(what))
+    found = plan(asked, new_seed() if seed is None else seed, float(cores()))
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    _print(asked, found, console())
+
+
+def new_seed() -> int:
+    """A seed that nobody chose."""
+    return SystemRandom().randrange(2**32)
+
+
+def cores() -> int:
+    """How many cores a service has here where its arm does not say: all but the generator's."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, usable - 1)
+
+
+def plan(asked: Experiment, seed: int, cores: float) -> dict[str, Any]:
+    """The plan as a program reads it."""
+    trials = order.planned(asked, seed)
+    arms = {arm.name: arm for arm in asked.arms}
+    return {
+        "experiment": asked.name,
+        "title": asked.title,
+        "question": asked.question,
+        "settles": list(asked.settles),
+        "needs": asked.needs,
+        "seed": seed,
+        "seconds": round(forecast.run_s(asked, cores), 1),
+        "warnings": list(forecast.warnings(asked, cores)),
+        "arms": [_arm(arm, cores) for arm in asked.arms],
+        "trials": [{"order": one.order, "arm": one.arm.name, "repeat": one.repeat} for one in trials],
+        "predictions": [_prediction(one, arms[one.arm], cores) for one in asked.predictions],
+    }
+
+
+def _arm(arm: Arm, cores: float) -> dict[str, Any]:
+    return {
+        "arm": arm.name,
+        "service": facts.configuration(arm),
+        "request": arm.request,
+        "load": facts.load(arm.load),
+        "needs": sorted(configuration.dependencies(arm)),
+        "response_seconds": round(forecast.response_s(arm, cores), 3),
+        "warm_up_seconds": round(forecast.warm_up_s(arm, cores), 1),
+        "trial_seconds": round(forecast.trial_s(arm, cores), 1),
+        "commands": commands(arm),
+    }
+
+
+def _prediction(one: Prediction, arm: Arm, cores: float) -> dict[str, Any]:
+    value, formula = predicted(one, arm, cores)
+    kind = "at_least" if one.at_least is not None else "at_most" if one.at_most is not None else "equals"
+    return {
+        "says": one.says,
+        "arm": one.arm,
+        "quantity": one.quantity,
+        "kind": kind,
+        "law": one.law,
+        "formula": formula,
+        "predicted": value,
+        "within": one.within,
+        "expected": one.expected,
+    }
+
+
+def predicted(one: Prediction, arm: Arm, cores: float) -> tuple[float | None, str]:
+    """The value and how it comes about; no value where it has to be measured first."""
+    if one.law and one.measured:
+        inputs = ", ".join(f"{name} = {_reference(source)}" for name, source in one.measured.items())
+        return None, f"{LAWS[one.law].summary} With {inputs}, measured."
+    if one.law:
+        try:
+            found = configuration.predict(one, arm, {}, cores)
+        except LabError as error:
+            return None, error.message
+        return found.value, found.formula
+    target = next(target for target in (one.equals, one.at_least, one.at_most) if target is not None)
+    return (None, _reference(target)) if isinstance(target, Reference) else (target, "")
+
+
+def _reference(source: Reference) -> str:
+    times = f"{source.times:g} x " if source.times != 1 else ""
+    return f"{times}{source.quantity} of {source.arm}"
+
+
+def _print(asked: Experiment, found: dict[str, Any], to: Console) -> None:
+    to.print(Text(f"{asked.title}\n{asked.question}\n", "bold"))
+    to.print(_arms(found["arms"]), Text())
+    to.print(_predictions(asked, found["predictions"]), Text())
+    for arm in found["arms"]:
+        for name, command in arm["commands"].items():
+            to.print(Text(f"{shown(arm['arm'])}, {name}: ", "dim"), Text(command), soft_wrap=True, sep="")
+    for warning in found["warnings"]:
+        to.print(Text(f"Mind: {shown(warning, 300)}", "yellow"))
+    trials, seed = len(found["trials"]), found["seed"]
+    to.print(f"{trials} trials in the order of seed {seed}, about {minutes(found['seconds'])}. Nothing was run.")
+
+
+def _arms(arms: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("arm", "service", "request", "load", "warm-up", "a trial"):
+        table.add_column(heading, overflow="fold", justify="right" if heading in ("warm-up", "a trial") else "left")
+    for arm in arms:
+        words = (arm["arm"], arm["service"], arm["request"], arm["load"])
+        times = (f"{arm['warm_up_seconds']:.0f} s", f"{arm['trial_seconds']:.0f} s")
+        table.add_row(*(Text(shown(word)) for word in words), *times)
+    return table
+
+
+def _predictions(asked: Experiment, found: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("prediction", "arm", "predicted", "because", "expected"):
+        table.add_column(heading, overflow="fold")
+    before = ""
+    for one, known in zip(asked.predictions, found, strict=True):
+        says, before = ("" if one.says == before else one.says), one.says
+        table.add_row(Text(says), Text(one.arm), _told(one, known["predicted"]), Text(known["formula"]), one.expected)
+    return table
+
+
+def _told(one: Prediction, value: float | None) -> str:
+    return " ".join(_words(one, value))
+
+
+def _words(one: Prediction, value: float | None) -> Iterator[str]:
+    if one.at_least is not None or one.at_most is not None:
+        yield "at least" if one.at_least is not None else "at most"
+    yield said(one.quantity, value) if value is not None else "what is measured"
+    if one.within:
+        yield f"± {one.within:.0%}"
