@@ -8,7 +8,11 @@ import pytest
 import typer.main
 
 from services import contract
+from waitlab import experiment, suites
 from waitlab.cli import app as cli
+from waitlab.experiment import arms, predictions, reading
+from waitlab.laws import LAWS
+from waitlab.quantities import QUANTITIES
 from waitlab.runtime.local import plan
 from waitlab.serve import settings
 from waitlab.telemetry import names
@@ -17,6 +21,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text()
 KOREAN = (PROJECT / "README.ko.md").read_text()
 REFERENCE = (PROJECT / "docs/reference.md").read_text()
+EXPERIMENTS = (PROJECT / "docs/experiments.md").read_text()
 MAKEFILE = (PROJECT / "Makefile").read_text()
 PAGES = {file.name: file.read_text() for file in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"))}
 
@@ -149,3 +154,48 @@ def test_the_version_is_stated_in_the_changelog() -> None:
     version = re.search(r'^version = "(.+)"$', (PROJECT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version
     assert f"## [{version[1]}]" in PAGES["CHANGELOG.md"]
+
+
+def test_the_page_on_experiments_lists_every_quantity() -> None:
+    loads = {"any": "any", "stream": "users, rate", "singles": "concurrent", "victim": "with a victim"}
+    rows = [f"| `{one.name}` | {one.meaning} | {one.witness} | {loads[one.load]} |" for one in QUANTITIES.values()]
+    assert re.findall(r"^\| `.*$", section(EXPERIMENTS, "Quantities"), re.MULTILINE) == rows
+
+
+def test_the_page_on_experiments_lists_every_law() -> None:
+    rows = []
+    for law in LAWS.values():
+        quantities = ", ".join(f"`{name}`" for name in law.quantities)
+        measured = ", ".join(f"`{name}`, a `{quantity}`" for name, quantity in law.measured.items())
+        rows.append(f"| `{law.name}` | {law.summary} | {quantities} | {law.load} | {measured} |")
+    assert re.findall(r"^\| `.*$", section(EXPERIMENTS, "Laws"), re.MULTILINE) == rows
+
+
+def test_the_page_on_experiments_describes_every_key_of_the_file() -> None:
+    described = {
+        name
+        for cell in re.findall(r"^\| (`.*?) \|", section(EXPERIMENTS, "The file"), re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", cell)
+    }
+    named = set(re.findall(r"`\[+(\w+)", section(EXPERIMENTS, "The file")))
+    assert set(reading.TOP) | set(arms.ARM) | set(predictions.PREDICTION) <= described | named
+    assert described <= set(reading.TOP) | set(arms.ARM) | set(predictions.PREDICTION)
+
+
+def test_the_page_on_experiments_states_the_exit_codes_and_suites() -> None:
+    codes = {
+        int(code) for code in re.findall(r"^\| (\d+) \|", section(EXPERIMENTS, "What `run` ends in"), re.MULTILINE)
+    }
+    assert codes == {0, 2, 99, 105, 120, 122}
+    told = " ".join(section(EXPERIMENTS, "Suites").split())
+    for name in suites.QUICK:
+        assert f"`{name}`" in told
+    for name, about in suites.CHAPTERS.items():
+        assert f"**{name}** {about}" in told
+
+
+def test_the_example_on_the_page_can_be_run(tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```toml\n(.*?)^```", EXPERIMENTS, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "mine.toml"
+    file.write_text(example)
+    assert len(experiment.read(file).predictions) == 5

@@ -37,9 +37,7 @@ class Judgement:
 
 def of(run: results.Run, interrupted: bool = False) -> Judgement:
     """Judge a run. LabError where its question cannot be read by this version."""
-    own = sorted({name for trial in run.trials for name in trial.measured})
-    asked = experiment.recorded(run.question, run.name, Path(results.QUESTION), own)
-    return judge(run, asked, interrupted)
+    return judge(run, experiment.recorded(run.question, run.name, Path(results.QUESTION)), interrupted)
 
 
 def judge(run: results.Run, asked: Experiment, interrupted: bool = False) -> Judgement:

@@ -53,11 +53,13 @@ def voided(found: Iterable[Finding], quantity: str) -> tuple[Finding, ...]:
 def _voids(finding: Finding, quantity: str, touched: frozenset[str] | None) -> bool:
     if finding.verdict != "void" or OWN_FIGURE.get(finding.rule) == quantity:
         return False
-    return touched is None or EVERYTHING in finding.voids or bool(finding.voids & touched)
+    if touched is None:
+        return finding.rule != OF_PERCENTILES
+    return EVERYTHING in finding.voids or bool(finding.voids & touched)
 
 
 def kinds(quantity: str) -> frozenset[str] | None:
-    """What kinds a quantity is of, so which rules touch it; None for one that is not known: every rule touches it."""
+    """What kinds a quantity is of, so which rules touch it; None for an experiment's own: all but G10 touch it."""
     of_victim = "victim " if quantity.startswith("victim_") else ""
     percentiles = {of_victim + word for word in quantity.split("_") if word in PERCENTILES}
     return KINDS[quantity] | percentiles if quantity in KINDS else None
@@ -120,6 +122,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     "little_gap_ratio": _PLAIN,
     "uncounted": _PLAIN,
 }
+OF_PERCENTILES = "G10"  # hardly a trial has the answers for every percentile, and an own quantity is none of them
 OWN_FIGURE = {"G2": "uncounted"}  # a rule cannot take away the quantity that it looks at itself
 
 RULES = (

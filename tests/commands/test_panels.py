@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.pages import parsed
 from tests.ports import free_port
 from tests.waiting import wait_for
 from waitlab.dashboards import ALL
@@ -33,7 +33,6 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 HOSTILE = '</script><img src=x onerror=alert(1)>"&' + "\u202e\u0007" + "long " * 200
 SERIES = 5000
 A_SECOND = 10  # requests that the listener has got more of at each scrape
-VOID = {"meta", "link", "path"}
 
 
 class Listener(BaseHTTPRequestHandler):
@@ -156,39 +155,6 @@ def known() -> Iterator[int]:
 @pytest.fixture
 def panels(known: int, tmp_path: Path) -> Panels:
     return Panels(tmp_path, known)
-
-
-class Balanced(HTMLParser):
-    """Fails on an element that is not closed where it must be, or named twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.elements: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.add(tag)
-        self.ids += [value or "" for name, value in attrs if name == "id"]
-        assert not [name for name, _ in attrs if name.startswith("on")]
-        assert not [value for name, value in attrs if name in ("src", "href") and value and value[0] not in "#d"]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.add(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-
-def parsed(html: str) -> Balanced:
-    parser = Balanced()
-    parser.feed(html)
-    assert parser.open == []
-    assert len(parser.ids) == len(set(parser.ids))
-    return parser
 
 
 def panel_of(html: str, title: str) -> str:

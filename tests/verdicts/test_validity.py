@@ -209,8 +209,11 @@ def test_a_rule_does_not_take_away_the_figure_it_looks_at() -> None:
     assert validity.voided(validity.findings(identified(nonce="x"), CLOSED), "uncounted")
 
 
-def test_a_quantity_of_the_experiment_s_own_is_touched_by_every_rule() -> None:
+def test_a_quantity_of_the_experiment_s_own_is_touched_by_every_rule_but_that_of_percentiles() -> None:
     assert validity.voided(validity.findings(NOISY, CLOSED), "my_own_figure")
+    few = validity.findings(made.trial(5.0), CLOSED)
+    assert validity.voided(few, "p95_ms")
+    assert not validity.voided(few, "my_own_figure")
 
 
 def test_every_quantity_has_its_kind() -> None:

@@ -3,7 +3,7 @@
 import ast
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,13 +66,24 @@ def read(path: Path) -> Experiment:
     return replace(_experiment(place, path.stem, top, own), measure=measure, text=text)
 
 
-def recorded(text: str, name: str, where: Path, own_quantities: Iterable[str]) -> Experiment:
+def recorded(text: str, name: str, where: Path) -> Experiment:
     """The experiment that a results folder holds: what its `measure` file made is in the trials, so it is not needed.
 
     `where` is named in faults. LabError as `read`.
     """
     place = Place(where)
-    return replace(_experiment(place, name, _top(place, text), tuple(own_quantities)), text=text)
+    top = _top(place, text)
+    own = tuple(_quantities(top["predictions"])) if "measure" in top else ()
+    return replace(_experiment(place, name, top, own), text=text)
+
+
+def _quantities(found: object) -> Iterator[str]:
+    """Every quantity that predictions name, their references too."""
+    if isinstance(found, list):
+        yield from (name for one in found for name in _quantities(one))
+    elif isinstance(found, dict):
+        yield from (name for one in found.values() for name in _quantities(one))
+        yield from (value for key, value in found.items() if key == "quantity" and isinstance(value, str))
 
 
 def _top(place: Place, text: str) -> dict[str, Any]:

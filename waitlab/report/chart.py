@@ -21,6 +21,7 @@ WIDTH, LEFT, RIGHT = 440, 10, 430  # pixels, before the page makes it as wide as
 ROW, BAR, FOOT = 46, 18, 26
 PLOT, PLOT_LEFT = 230, 62
 MARKS = 4
+NOTHING_TO_SEE = 1e-6  # a difference below this is none
 LONGEST_NAME = 40
 LONGEST_BAR_NAME = 56
 
@@ -57,9 +58,10 @@ def axis(quantity: str, values: Iterable[float], first: float, last: float) -> A
     """Round marks from 0, or from the least value, to the largest."""
     found = [value for value in values if math.isfinite(value)]
     low, high = min([0.0, *found]), max([0.0, *found])
+    high = high if high - low > NOTHING_TO_SEE else low + 1.0
     factor = unit(quantity)[1]
     how = scaled(quantity, max(high, -low))
-    marks = [mark / factor for mark in ticks(low * factor, high * factor or how.factor, how, MARKS)]
+    marks = [mark / factor for mark in ticks(low * factor, high * factor, how, MARKS)]
     return Axis(quantity, tuple(marks), first, last)
 
 

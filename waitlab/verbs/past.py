@@ -34,7 +34,7 @@ def find(root: Path, text: str | None) -> Path:
     if text is None:
         if kept:
             return kept[0]
-        raise LabError(f"there is no run in {root}", "make one: ./lab run c02", 2)
+        raise LabError(f"there is no run in {root}", "./lab run c02 is a first one", 2)
     if Path(text).exists():
         return Path(text)
     names = [path.name for path in kept]
@@ -99,7 +99,7 @@ def history(root: Path, as_json: bool) -> None:
         print(json.dumps([_past(one) for one in kept], indent=1))
         return
     if not kept:
-        console().print(f"There is no run in {root} yet. Make one: ./lab run c02")
+        console().print(f"There is no run in {root} yet; ./lab run c02 is a first one.")
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("run", "trials", "verdicts"):
