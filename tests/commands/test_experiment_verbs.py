@@ -124,8 +124,8 @@ def test_what_is_no_experiment_is_refused_with_the_nearest_name(tmp_path: Path, 
     assert "did you mean c02-sync-worker-serves-one?" in refused(2, "plan", "c2-sync-worker-serves-one")
     assert "lab list shows them" in refused(2, "run", "nothing-like-it")
     assert "cannot be read" in refused(2, "plan", tmp_path / "none.toml")
-    mine.write_text(mine.read_text().replace("users = 20", "usres = 20"))
-    assert "load.usres is not known: 'usres' is no key here\n  -> did you mean users?" in refused(2, "run", mine)
+    mine.write_text(mine.read_text().replace("users = 20", "user = 20"))
+    assert "load.user is not known: 'user' is no key here\n  -> did you mean users?" in refused(2, "run", mine)
     mine.write_bytes(b"\xff\xfe")
     assert "is not text" in refused(2, "plan", mine)
 

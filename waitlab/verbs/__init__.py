@@ -6,6 +6,7 @@ Modules are imported inside the verbs, so that `lab --help` answers at once.
 
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -63,9 +64,11 @@ def run(  # noqa: PLR0917
     as_json: AsJson = False,
 ) -> None:
     """Measure, judge, report. Needs no lab: it starts only what it needs, on free ports. Linux."""
+    _on_the_host()
+    if not sys.platform.startswith("linux"):
+        raise LabError("lab run measures on Linux only", "run it there; lab report opens an exported run anywhere", 122)
     from waitlab.verbs import gate
 
-    _on_the_host()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     asked = gate.Asked(what, suite, resume, seed, results)
