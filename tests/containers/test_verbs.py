@@ -21,6 +21,7 @@ import pytest
 from tests.containers.conftest import PORTS, PROJECT, Lab
 from tests.ports import free_ports
 from tests.waiting import eventually, wait_for
+from waitlab import dashboards
 from waitlab.load import LOADS
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
@@ -85,6 +86,22 @@ def test_both_witnesses_of_a_load_count_the_same(lab: Lab) -> None:
         assert outcome["cpu_seconds_per_request"] > 0
     trials = lab.prometheus('max_over_time(lab_load_trial{run="load"}[5m])')
     assert {one["metric"]["arm"] for one in trials} == {load.arm for load in LOADS}
+
+
+def test_panels_are_drawn_into_a_file_of_whoever_asks(lab: Lab, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    drawn = lab("panels", "-o", str(page))
+    assert drawn.returncode == 0, drawn.stderr
+    assert all(dashboard.title in page.read_text() for dashboard in dashboards.ALL)
+    assert lab.url("prometheus") in page.read_text()
+    assert page.stat().st_uid == os.getuid()
+    assert json.loads(lab("panels", "--json").stdout)["silence"] == ""
+    assert lab("panels", "-o", str(tmp_path)).returncode == 2
+    assert lab("panels", "-o", str(tmp_path / "nowhere" / "page.html")).returncode == 122
+    unknown = lab("panels", "--dashboard", "worker", "-o", str(tmp_path / "other.html"))
+    assert unknown.returncode == 2
+    assert "did you mean workers?" in unknown.stderr
+    assert list(tmp_path.iterdir()) == [page]
 
 
 def test_logs(lab: Lab) -> None:

@@ -77,21 +77,25 @@ def locust_cpu(run: Run, phase: Phase) -> Figures:
 
 def host_cpu(run: Run, phase: Phase) -> Figures:
     """The cores' time by mode."""
-
-    def spent(moment: float, mode: str) -> float:
-        _, seconds = run.watch.host[max(0, bisect_right(run.watch.host, moment, key=lambda look: look[0]) - 1)]
-        return seconds[mode] / WINDOW_SECONDS
-
-    return {
-        mode: fmean(spent(moment, mode) - spent(moment - WINDOW_SECONDS, mode) for moment in phase.moments)
-        for mode in CPU_MODES
-    }
+    windows = [_window(run, moment) for moment in phase.moments]
+    return {mode: fmean(window[mode] for window in windows) for mode in CPU_MODES}
 
 
 def has_cpu(run: Run, phase: Phase) -> bool:
-    """Whether the machine had CPU to spare, with whatever else there is on it."""
-    spent = host_cpu(run, phase)
-    return bool(spent["idle"] + spent["iowait"] > 0.15 * CPUS)
+    """Whether the machine had CPU to spare all the time, with whatever else there is on it."""
+    windows = [_window(run, phase.began + second) for second in range(int(phase.ended - phase.began) + 1)]
+    return all(window["idle"] + window["iowait"] > 0.15 * CPUS for window in windows)
+
+
+def _window(run: Run, moment: float) -> dict[str, float]:
+    """What the cores did in the window that ends at a moment, by mode."""
+    (first_at, first), (last_at, last) = (_look(run, moment - WINDOW_SECONDS), _look(run, moment))
+    return {mode: (last[mode] - first[mode]) / (last_at - first_at) for mode in CPU_MODES}
+
+
+def _look(run: Run, moment: float) -> tuple[float, dict[str, float]]:
+    looks = run.watch.host
+    return looks[max(0, bisect_right(looks, moment, key=lambda look: look[0]) - 1)]
 
 
 def queue_filled(connections: int) -> Truth:

@@ -155,7 +155,9 @@ WHERE: Panels = {
             Proof("healthy", constant(flask=0, fastapi=0), give=0.5),
         )
     },
-    "Of its limit": {"{{service}}": (Proof("frozen", kernel_truths.queue_filled(QUEUED), **EXACT),)},
+    "Accept queue: share of its limit": {
+        "{{service}}": (Proof("frozen", kernel_truths.queue_filled(QUEUED), **EXACT),)
+    },
     "Database connections": {
         "{{service}}, used": (
             Proof("database", constant(flask=FLASK * POOL_SIZE, fastapi=FASTAPI * POOL_SIZE), **USUAL),

@@ -149,7 +149,7 @@ ACCEPT_QUEUE = Panel(
 )
 
 ACCEPT_QUEUE_FULL = Panel(
-    title="Of its limit",
+    title="Accept queue: share of its limit",
     description=(
         "How full the fullest accept queue of a service is: its length by its limit (BACKLOG, and the kernel's own "
         "bound). At 100 % the kernel refuses connections. It cannot show how many: lab_accept_queue_overflows_total "

@@ -175,9 +175,7 @@ class _Reader:
         missing = [name for name in METRIC.findall(query.expr) if _bare(name) not in map(_bare, self.names)]
         if missing and not any(name.startswith("lab_") for name in self.names):
             return "Prometheus has no figures of the lab in this time"
-        if missing and missing[0].startswith(("lab_load", "http_server")):
-            return "no requests in this time: start a load in Locust's page, or ./lab load"
-        if missing:
+        if missing and not missing[0].startswith(("lab_load", "http_server")):
             return f"Prometheus has no {missing[0]} in this time"
         return "no requests of this kind in this time: start a load in Locust's page, or ./lab load"
 
