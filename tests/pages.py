@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-VOID = {"meta", "link", "path"}
+VOID = {"br", "meta", "link", "path"}
 
 
 class Balanced(HTMLParser):

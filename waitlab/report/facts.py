@@ -82,13 +82,16 @@ def verdict(one: Judged) -> str:
 
 
 def predicted(prediction: Prediction, one: Judged) -> str:
-    """What was predicted: the value, how far one may be from it, and the formula that gave it."""
+    """What was predicted, and how far one may be from it."""
     value = NOTHING if one.predicted is None else said(one.quantity, one.predicted)
     words = "at least " if prediction.at_least is not None else "at most " if prediction.at_most is not None else ""
     band = f" ± {prediction.within:.0%}" if prediction.within else ""
-    law = f"{one.law}: " if one.law else ""
-    formula = f" = {law}{one.formula}" if one.formula else ""
-    return f"{words}{value}{band}{formula}"
+    return f"{words}{value}{band}"
+
+
+def because(one: Judged) -> str:
+    """The law and its formula that gave the value; empty for a plain number."""
+    return ": ".join(filter(None, (one.law, one.formula)))
 
 
 def measured(one: Judged) -> str:

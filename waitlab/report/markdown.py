@@ -51,10 +51,17 @@ def _parts(of: Judgement) -> Iterator[str]:
 def _group(group: Group) -> Iterator[str]:
     yield f"**{_text(group.says)}** ({_code(group.quantity)}: {_text(group.meaning)})"
     rows = tuple(
-        (one.arm, facts.verdict(one), facts.predicted(prediction, one), facts.measured(one), one.reason)
+        (
+            one.arm,
+            facts.verdict(one),
+            facts.predicted(prediction, one),
+            facts.because(one),
+            facts.measured(one),
+            one.reason,
+        )
         for prediction, one in group.pairs
     )
-    yield _table(Table(("arm", "verdict", "predicted", "measured", "reason"), rows))
+    yield _table(Table(("arm", "verdict", "predicted", "because", "measured", "reason"), rows))
 
 
 def _singles(of: Judgement) -> Iterator[str]:

@@ -84,19 +84,22 @@ def _group(of: Judgement, group: Group) -> str:
 
 
 def _verdicts(group: Group) -> str:
-    headings = ("arm", "verdict", "predicted", "measured", "reason")
+    headings = ("arm", "verdict", "predicted", "measured")
     rows = "\n".join(
         _row(
             headings,
-            (
-                _text(one.arm),
-                _badge(one),
-                *map(_text, (facts.predicted(prediction, one), facts.measured(one), one.reason)),
-            ),
+            (_text(one.arm), _badge(one), *map(_text, (facts.predicted(prediction, one), facts.measured(one)))),
         )
+        + _why(one, len(headings))
         for prediction, one in group.pairs
     )
     return _framed(headings, rows, "stack")
+
+
+def _why(one: Judged, columns: int) -> str:
+    """The row below a verdict: where the prediction comes from, and the reason."""
+    law = f"<code>{_text(facts.because(one))}</code><br>" if facts.because(one) else ""
+    return f'<tr class="why"><td colspan="{columns}">{law}{_text(one.reason)}</td></tr>'
 
 
 def _badge(one: Judged) -> str:
