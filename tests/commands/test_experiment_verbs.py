@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -29,11 +31,11 @@ QUESTION = made_up_runs.QUESTION.replace("repeats = 3", "repeats = 5")
 FOLDERS = {path.name.removeprefix(f"{made_up_runs.STAMP}-"): path for path in made_up_runs.FOLDER.iterdir()}
 
 
-def lab(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def lab(*words: str | Path, seconds: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if key not in ("RUNTIME", "LAB_INSIDE", "LAB_RESULTS")}
     command = [sys.executable, "-m", "waitlab.cli", *map(str, words)]
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=60, env={**clean, **environment}
+        command, capture_output=True, text=True, check=False, timeout=seconds, env={**clean, **environment}
     )
 
 
@@ -535,3 +537,44 @@ def test_what_a_run_prints_is_what_its_folder_says(tmp_path: Path) -> None:
     folder = reported.write(tmp_path, "c02")
     found = judgement.of(results.read(folder))
     assert answer("report", folder)["predictions"] == judgement.as_json(found, folder, 0.0)["predictions"]
+
+
+# run, for real
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("what", ["c06", "c13", "the page's own example"])
+def test_experiments_end_in_the_verdicts_that_theory_gives(tmp_path: Path, what: str) -> None:
+    """On a machine that others share a verdict may stay open; none may be wrong."""
+    if what.startswith("the page"):
+        page = (experiment.FOLDER.parent / "docs/experiments.md").read_text()
+        example = re.search(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        assert example
+        (tmp_path / "mine.toml").write_text(example[1])
+        what = str(tmp_path / "mine.toml")
+    called = lab("run", what, "--results", tmp_path, "--json", LAB_HOME=str(tmp_path / "home"), seconds=500)
+    told = json.loads(called.stdout.splitlines()[-1])
+    assert called.returncode == told["code"], called.stderr
+    assert told["code"] in (0, 120), told["reason"]
+    decided = [one for one in told["predictions"] if one["verdict"] != "inconclusive"]
+    assert len(decided) >= len(told["predictions"]) / 2, told["reason"]
+    parsed((Path(told["run"]) / "report.html").read_text())
+
+
+@pytest.mark.long
+def test_ctrl_c_keeps_what_was_measured_and_leaves_no_process(tmp_path: Path, mine: Path) -> None:
+    mine.write_text(mine.read_text().replace("users = 20", "users = 2").replace("seconds = 10", "seconds = 2"))
+    command = [sys.executable, "-m", "waitlab.cli", "run", str(mine), "--results", str(tmp_path / "results"), "--json"]
+    home = {**os.environ, "LAB_HOME": str(tmp_path / "home")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=home) as running:
+        assert running.stderr
+        assert any(line.startswith("trial 2 of 3") for line in running.stderr)
+        running.send_signal(signal.SIGINT)
+        told = json.loads(running.communicate(timeout=60)[0].splitlines()[-1])
+    assert (running.returncode, told["code"]) == (105, 105)
+    assert ("sync", 1) in results.read(Path(told["run"])).measured
+    left = [
+        line for line in subprocess.check_output(["ps", "-eo", "args"], text=True).splitlines() if str(tmp_path) in line
+    ]
+    assert left == []

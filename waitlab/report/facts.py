@@ -31,6 +31,13 @@ SHOWN = {
     "error_ratio": "errors",
 }
 MOST_SINGLES = 20
+KINDS = {
+    "queued": "queued, before the application's first line",
+    "waiting": "inside, waiting",
+    "computing": "inside, computing (drawn last; a request's own, or else their mean)",
+    "inside": "inside, waiting or computing",
+    "unknown": "queued or inside",
+}
 GOOD, BAD, OPEN = "good", "bad", "open"  # as expected, not as expected, undecided
 
 
@@ -184,16 +191,26 @@ def in_order(trial: Trial) -> list[Single]:
     return sorted(trial.singles, key=lambda one: one.answered)
 
 
-def pieces(one: Single) -> tuple[tuple[str, float, float], ...]:
-    """What a request did from when to when: queued, waiting, computing, or unknown where it cannot be told apart.
+def cpu_s(trial: Trial) -> float | None:
+    """What a request of the trial computed on average, for those of which it is not known; None without that."""
+    mean_ms = quantities.read("cpu_ms_per_request", trial)
+    return None if mean_ms is None else mean_ms / 1000
 
-    Computing comes last here, wherever it was.
+
+def pieces(one: Single, mean_cpu_s: float | None = None) -> tuple[tuple[str, float, float], ...]:
+    """What a request did from when to when: one of KINDS, its begin and its end in seconds.
+
+    Computing comes last here, wherever it was; `mean_cpu_s` stands in for a request whose own is not known.
     """
     if one.begun is None:
         return (("unknown", one.sent, one.answered),)
     begun = min(max(one.begun, one.sent), one.answered)
-    computes = one.answered - min(one.cpu_s or 0.0, one.answered - begun)
-    found = (("queued", one.sent, begun), ("waiting", begun, computes), ("computing", computes, one.answered))
+    computed_s = mean_cpu_s if one.cpu_s is None else one.cpu_s
+    if computed_s is None:
+        found = [("queued", one.sent, begun), ("inside", begun, one.answered)]
+    else:
+        computes = one.answered - min(computed_s, one.answered - begun)
+        found = [("queued", one.sent, begun), ("waiting", begun, computes), ("computing", computes, one.answered)]
     return tuple(piece for piece in found if piece[2] > piece[1])
 
 

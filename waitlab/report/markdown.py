@@ -12,6 +12,7 @@ from waitlab.trial import Single
 
 LONGEST = 2_000
 BAR_LETTERS = 48
+MARKS = {"queued": ".", "waiting": "-", "computing": "#", "inside": "=", "unknown": "?"}
 
 
 def markdown(of: Judgement) -> str:
@@ -70,19 +71,17 @@ def _singles(of: Judgement) -> Iterator[str]:
         return
     longest = max(one.answered for _, trial in seen for one in trial.singles)
     yield "## Request by request"
-    yield "Each bar is one request: `.` queued, `-` inside and waiting, `#` computing, `?` not told apart."
+    yield "Each bar is one request: " + "; ".join(f"`{mark}` {facts.KINDS[kind]}" for kind, mark in MARKS.items()) + "."
     for arm, trial in seen:
         yield f"{_text(arm.name)}, {_code(arm.request)}"
-        yield _block("\n".join(_bar(one, longest) for one in facts.in_order(trial)))
+        yield _block("\n".join(_bar(one, longest, facts.cpu_s(trial)) for one in facts.in_order(trial)))
 
 
-def _bar(one: Single, longest: float) -> str:
-    marks = {"queued": ".", "waiting": "-", "computing": "#", "unknown": "?"}
-    letters = dict.fromkeys(marks, 0.0)
-    for kind, begin, end in facts.pieces(one):
-        letters[kind] = (end - begin) / longest * BAR_LETTERS if longest else 0.0
-    drawn = "".join(marks[kind] * max(1, round(width)) for kind, width in letters.items() if width)
-    return f"{' ' * round(one.sent / longest * BAR_LETTERS if longest else 0)}{drawn} {said('ms', one.answered * 1000)}"
+def _bar(one: Single, longest: float, mean_cpu_s: float | None) -> str:
+    letters = BAR_LETTERS / longest if longest > 0 else 0.0
+    those = facts.pieces(one, mean_cpu_s)
+    drawn = "".join(MARKS[kind] * max(1, round((end - begin) * letters)) for kind, begin, end in those)
+    return f"{' ' * round(one.sent * letters)}{drawn} {said('ms', one.answered * 1000)}"
 
 
 def _arms(of: Judgement) -> Table:

@@ -17,11 +17,6 @@ from waitlab.verdict import Judged
 STYLE = Path(__file__).with_name("page.css")
 LONGEST = 2_000
 MARKS = (("line", "predicted"), ("band", "what agrees with it"), ("spot", "one repeat each, with their 95 % interval"))
-KINDS = (
-    ("queued", "queued, before the application's first line"),
-    ("waiting", "inside, waiting"),
-    ("computing", "inside, computing (drawn last, wherever it was)"),
-)
 SEEN = (("waiting", "what the service saw"), ("queued", "what only its clients saw"))
 OUTCOMES = {0: facts.GOOD, 99: facts.BAD}
 
@@ -112,17 +107,22 @@ def _singles(of: Judgement) -> Iterator[str]:
     if not seen:
         return
     longest = max(one.answered for _, trial in seen for one in trial.singles)
-    figures = "\n".join(_overlap(arm, trial, longest) for arm, trial in seen)
+    pictures = [(arm, _bars(trial)) for arm, trial in seen]
+    used = {kind for _, those in pictures for bar in those for kind, _, _ in bar.pieces}
+    figures = "\n".join(_overlap(arm, those, longest) for arm, those in pictures)
     words = "<p>Each bar is one request of the arm's first repeat, on one time axis for all arms.</p>"
-    yield _section("Request by request", words, _legend(KINDS), f'<div class="several">{figures}</div>')
+    legend = _legend([(kind, said) for kind, said in facts.KINDS.items() if kind in used])
+    yield _section("Request by request", words, legend, f'<div class="several">{figures}</div>')
 
 
-def _overlap(arm: Arm, trial: Trial, longest: float) -> str:
-    those = [chart.of_single(number, one) for number, one in enumerate(facts.in_order(trial), 1)]
-    unknown = ' <span class="dim">(when the application took them up was not recorded)</span>'
-    told = unknown if any(one.begun is None for one in trial.singles) else ""
+def _bars(trial: Trial) -> list[chart.Bar]:
+    mean = facts.cpu_s(trial)
+    return [chart.of_single(number, one, mean) for number, one in enumerate(facts.in_order(trial), 1)]
+
+
+def _overlap(arm: Arm, those: list[chart.Bar], longest: float) -> str:
     return (
-        f"<figure><figcaption><b>{_text(arm.name)}</b> <code>{_text(arm.request)}</code>{told}</figcaption>\n"
+        f"<figure><figcaption><b>{_text(arm.name)}</b> <code>{_text(arm.request)}</code></figcaption>\n"
         f"{chart.bars(those, longest, arm.name)}</figure>"
     )
 
