@@ -21,7 +21,7 @@ Proof = Callable[[Mapping[str, str], Answer], bool]  # of the parameters that we
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 FAILS_AS_PRINTED = "/sample/httpx-await"  # the one listing whose right answer is an error
-MOST_ANSWERS, SECONDS = 10, 1.0  # asked for before the load, and for how long at most
+MOST_ANSWERS, SECONDS = 10, 0.5  # asked for before the load, and for how long at most
 PATIENCE_SECONDS = 15.0
 EARLY = 0.98  # of its wait: timers round
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
+from waitlab import process
 from waitlab.errors import LabError
 from waitlab.runner.service import Serving
 from waitlab.runtime import pages
@@ -74,16 +75,17 @@ def look(serving: Serving) -> Look:
     """Look at every worker: the counts first, since they are what clients are held against, their pages last."""
     at, slots = monotonic(), {slot.number: slot for slot in serving.live()}
     facts = {number: found for number, slot in slots.items() if (found := costs.facts(slot.pid))}
-    shown = {number: _page(number, slot.port) for number, slot in slots.items()}
+    shown = {number: _page(slot) for number, slot in slots.items()}
     if not facts:
         raise LabError(serving.ailment or "no worker lives")
     return Look(at, slots, facts, shown)
 
 
-def _page(number: int, port: int) -> Metrics:
-    page = pages.metrics(f"127.0.0.1:{port}", PATIENCE_SECONDS)
+def _page(slot: ledger.Slot) -> Metrics:
+    page = pages.metrics(f"127.0.0.1:{slot.port}", PATIENCE_SECONDS)
     if page is None:
-        raise LabError(f"worker {number} does not show its metrics")
+        what = "does not show its metrics" if process.is_alive(slot.pid) else "has died"
+        raise LabError(f"worker {slot.number}, process {slot.pid}, {what}")
     return page
 
 

@@ -94,7 +94,8 @@ def _run_all(plan: tuple[Planned, ...], seed: int, ground: Ground, folder: Path,
             raise
         results.append(folder, trial)
         doing(trial.ended)
-        in_a_row = 0 if trial.ended == MEASURED else in_a_row + 1
+        if int(one.arm.knobs.get("cores", 1)) <= len(ground.usable):  # an arm too large for here says nothing of others
+            in_a_row = 0 if trial.ended == MEASURED else in_a_row + 1
         if in_a_row == MOST_IN_A_ROW and done + 1 < len(plan):
             message = f"{in_a_row} trials in a row could not be measured, the last, {one.arm.name}: {trial.ended}"
             raise EndedError(message, "mend that; --resume goes on with what is left", 122, folder)

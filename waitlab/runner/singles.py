@@ -54,13 +54,16 @@ def _begun(requests: tuple[Single, ...], queued: list[float]) -> tuple[Single, .
     """The requests with the moment at which the application took them up; as they were where its log tells too few."""
     if len(queued) != len(requests):
         return requests
-    in_order = sorted(range(len(requests)), key=lambda place: requests[place].sent)
+    in_order = sorted(range(len(requests)), key=lambda place: requests[place].answered)
     waited = dict(zip(in_order, queued, strict=True))
     return tuple(replace(one, begun=one.sent + waited[place]) for place, one in enumerate(requests))
 
 
 def _queue_times(log: Path, written: int, path: str, count: int) -> list[float]:
-    """How long each of the last `count` requests for `path` waited before the application, by when it was sent."""
+    """How long each of `count` requests for `path` waited before the application, in the order in which they ended.
+
+    Their ends tell them apart: they begin microseconds after one another, and nobody's clock is so fine.
+    """
     until = time.monotonic() + LOG_SECONDS
     while True:
         with log.open("rb") as stream:
@@ -70,11 +73,7 @@ def _queue_times(log: Path, written: int, path: str, count: int) -> list[float]:
             break
         time.sleep(0.05)
     told = [line for line in lines if line.get("queue_seconds") is not None]
-    return [float(line["queue_seconds"]) for line in sorted(told, key=_sent)]
-
-
-def _sent(line: dict[str, Any]) -> float:
-    return float(line["time"] - line["seconds"] - line["queue_seconds"])
+    return [float(line["queue_seconds"]) for line in sorted(told, key=lambda line: float(line["time"]))]
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

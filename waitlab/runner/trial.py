@@ -144,6 +144,7 @@ def _send_singles(stage: _Stage) -> None:
     samples = Samples()
     samples.take(serving, last=True)
     drained = _settled(serving, began, count)
+    stage.told("ending")
     stage.note(
         singles=sent.requests,
         client=sent.client,
@@ -167,6 +168,7 @@ def _drive(stage: _Stage) -> identity.Entry:
         driver.stop()
         uncounted = driver.victim_sent if load.victim in paths.UNMEASURED else 0
         drained = _settled(serving, began, driver.sent - uncounted)
+        stage.told("ending")
         start, end = window.before.at, window.after.at
         client = drive.client(driver, start, end)
         verified, wrong = _judge_samples(driver)

@@ -1,0 +1,3 @@
+"""An application that cannot be loaded."""
+
+raise RuntimeError("this application cannot be loaded")
