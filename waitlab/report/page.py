@@ -10,6 +10,7 @@ from waitlab.panels.document import document
 from waitlab.panels.printable import shown
 from waitlab.report import chart, facts
 from waitlab.report.facts import Group, Table
+from waitlab.report.figures import NOTHING
 from waitlab.report.sweep import sweep
 from waitlab.trial import Trial
 from waitlab.verdict import Judged
@@ -175,13 +176,16 @@ def _row(headings: Sequence[str], cells: Iterable[str], figures: int = 99) -> st
     """A row of HTML; each cell knows its heading, for a phone that has no room for columns."""
     pairs = enumerate(zip(headings, cells, strict=True))
     inside = "".join(
-        f'<td{_number(place, figures)} data-label="{_text(head)}">{cell}</td>' for place, (head, cell) in pairs
+        f'<td{_number(place, figures, cell)} data-label="{_text(head)}">{cell}</td>' for place, (head, cell) in pairs
     )
     return f"<tr>{inside}</tr>"
 
 
-def _number(place: int, figures: int) -> str:
-    return ' class="number"' if place >= figures else ""
+def _number(place: int, figures: int, cell: str = "") -> str:
+    """The class of a cell: a number, or one that says nothing and takes no room on a phone."""
+    if place >= figures:
+        return ' class="number"'
+    return ' class="none"' if cell == NOTHING else ""
 
 
 def _facts(pairs: Sequence[tuple[str, str]]) -> str:
