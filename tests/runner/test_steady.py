@@ -7,6 +7,7 @@ import pytest
 
 from waitlab.drive import Answer
 from waitlab.drive.record import Outcome
+from waitlab.experiment import Load
 from waitlab.runner import steady
 
 
@@ -33,11 +34,11 @@ def moments(first_s: float, last_s: float) -> Iterator[float]:
     yield from (first_s + 0.2 * step for step in range(int((last_s - first_s) / 0.2)))
 
 
-def warm_up_s(answers: list[Answer], predicted_s: float, most_s: float) -> float:
+def warm_up_s(answers: list[Answer], users: int, predicted_s: float, most_s: float) -> float:
     """As trial.py does it."""
     for now in moments(predicted_s, most_s):
         ended = [one for one in answers if one.ended < now]
-        if steady.is_warm(ended, 0.0, steady.least_s(predicted_s, ended), now, open_loop=False):
+        if steady.is_warm(ended, Load(users=users), 0.0, steady.least_s(predicted_s, ended), now):
             return now
     return most_s
 
@@ -45,7 +46,7 @@ def warm_up_s(answers: list[Answer], predicted_s: float, most_s: float) -> float
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("users", "places", "ramp_s"), [(20, 1, 4.0), (20, 4, 2.0), (20, 20, 2.0), (50, 8, 2.0)])
 def test_a_load_warms_up_after_its_ramp_and_soon(users: int, places: int, ramp_s: float, seed: int) -> None:
-    found = warm_up_s(closed_loop(users, places, 0.2, 12, seed), ramp_s, 10.0)
+    found = warm_up_s(closed_loop(users, places, 0.2, 12, seed), users, ramp_s, 10.0)
     assert ramp_s <= found <= max(1.75 * ramp_s, ramp_s + 2.0)
 
 
@@ -53,6 +54,12 @@ def test_what_still_climbs_is_not_steady() -> None:
     climbing = [answer(number / 50, 0.1 + number / 200) for number in range(500)]
     assert not steady.is_steady(climbing, 0.0, 10.0, open_loop=False)
     assert steady.is_steady(climbing, 0.0, 10.0, open_loop=True)
+
+
+def test_a_service_that_locks_up_is_not_warm_before_every_user_was_answered() -> None:
+    few = [answer(0.02 * number, 0.1) for number in range(1, 120)]
+    assert steady.is_warm(few, Load(users=100), 0.0, 2.0, 2.4)
+    assert not steady.is_warm(few, Load(users=200), 0.0, 2.0, 2.4)
 
 
 def test_nothing_is_not_steady_and_the_victim_does_not_count() -> None:

@@ -13,7 +13,8 @@ from waitlab.machine import FOREIGN_LIMIT, SPREAD_LIMIT, STEAL_LIMIT
 from waitlab.runner.cores import Share
 from waitlab.trial import Machine
 
-PROBE_STEPS, PROBES = 10_000, 5  # about 2 ms together, once a second
+PROBE_STEPS, PROBES = 40_000, 5  # about 5 ms together, once a second
+APART_SECONDS = 0.02
 _IDLE, _IOWAIT, _STEAL = 3, 4, 7  # columns of /proc/stat
 
 
@@ -43,7 +44,7 @@ def machine(readings: Sequence[Reading], share: Share) -> Machine:
     """What at least two readings say of the time between the first and the last."""
     first, last = readings[0], readings[-1]
     probes = [reading.probe_s for reading in readings[1:]]
-    noisy = [_is_noisy(before, after, min(probes)) for before, after in pairwise(readings)]
+    noisy = [_is_noisy(before, after, statistics.median(probes)) for before, after in pairwise(readings)]
     return Machine(
         cores=len(share.usable),
         service_cores=len(share.service),
@@ -55,8 +56,8 @@ def machine(readings: Sequence[Reading], share: Share) -> Machine:
     )
 
 
-def _is_noisy(before: Reading, after: Reading, fastest_s: float) -> bool:
-    slow = after.probe_s / fastest_s - 1
+def _is_noisy(before: Reading, after: Reading, usual_s: float) -> bool:
+    slow = after.probe_s / usual_s - 1
     return _steal(before, after) > STEAL_LIMIT or _foreign(before, after) > FOREIGN_LIMIT or slow > SPREAD_LIMIT
 
 
@@ -93,9 +94,12 @@ def _own_ticks(roots: set[int]) -> int:
 
 
 def _probe() -> float:
-    """Seconds of CPU that a fixed piece of work takes on this core now: its median, so that no hiccup counts."""
+    """Seconds of CPU that a fixed piece of work takes on this core now: the median of some, a little apart, so that
+    neither a hiccup counts nor a moment at a higher clock.
+    """
     times = []
     for _ in range(PROBES):
+        time.sleep(APART_SECONDS)
         began = time.thread_time()
         for _ in range(PROBE_STEPS):
             pass

@@ -8,6 +8,7 @@ from statistics import fmean
 
 from waitlab import statistics
 from waitlab.drive import Answer
+from waitlab.experiment import Load
 from waitlab.rules import DRIFT_LIMIT
 
 SLICES = 100  # MSER-5 takes 80 at least
@@ -23,11 +24,14 @@ def least_s(predicted_s: float, answers: Sequence[Answer]) -> float:
     return max(predicted_s, fmean(recent)) if recent else predicted_s
 
 
-def is_warm(answers: Sequence[Answer], first: float, least: float, now: float, open_loop: bool) -> bool:
+def is_warm(answers: Sequence[Answer], load: Load, first: float, least: float, now: float) -> bool:
     """Whether a load that began at `first` has warmed up `least` seconds or more, and is steady since: in what followed
     half of that, where queues may still have grown, or in what followed all of it, once that is enough to look at.
+
+    A closed loop is not warm before there were as many answers as there are users: that takes N / X, whatever X is.
     """
-    if now - first < least:
+    open_loop = load.rate > 0
+    if now - first < least or sum(1 for _ in _main(answers)) < load.users:
         return False
     later = now - first - least >= max(LOOK_SECONDS, least / 4)
     begins = [first + least / 2, *([first + least] if later else [])]

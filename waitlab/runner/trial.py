@@ -195,7 +195,7 @@ def _warm_up(stage: _Stage, driver: drive.Driver) -> float:
         least_s = steady.least_s(predicted_s, answered)
         if now - first >= max(least_s, load.seconds):
             return now - first
-        if steady.is_warm(answered, first, least_s, now, open_loop=load.rate > 0):
+        if steady.is_warm(answered, load, first, least_s, now):
             return now - first
 
 
