@@ -121,8 +121,8 @@ def test_a_service_that_does_not_start_is_told_and_three_end_the_run(
     ("victim", "step", "says"),
     [
         ("waitlab.serve", "measuring", "the service ended"),
-        ("waitlab.serve", "warming up", "the service ended"),
-        ("locust", "measuring", "the load generator"),
+        pytest.param("waitlab.serve", "warming up", "the service ended", marks=pytest.mark.long),
+        pytest.param("locust", "measuring", "the load generator", marks=pytest.mark.long),
     ],
 )
 def test_what_dies_in_the_middle_costs_its_trial_and_no_other(
@@ -158,6 +158,7 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.long
 def test_an_interrupted_run_keeps_what_it_has_and_goes_on(tmp_path: Path) -> None:
     asked = small.ask(tmp_path, STREAM, repeats=3)
     run = small.run(asked, tmp_path, small.once("measuring", interrupt, repeat=2))
@@ -206,6 +207,7 @@ def below(home: Path) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_a_killed_run_leaves_no_process_and_loses_no_trial(tmp_path: Path) -> None:
     with program(tmp_path) as runs:
         assert len(below(tmp_path / "home")) >= 3
