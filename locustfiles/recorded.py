@@ -21,9 +21,9 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.runners import MasterRunner
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # Locust may be started in any folder
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # Locust is started in the folder of a trial
 
-from locustfiles import client, secret
+from locustfiles import secret
 from locustfiles.recorder import Recorder
 from locustfiles.stream import ClosedLoop, Leaving, Schedule, Target
 from waitlab.drive.record import VICTIM
@@ -39,7 +39,6 @@ ARGUMENTS: tuple[tuple[str, type, Any, str], ...] = (
     ("--record-to", str, ".", "folder of the recording"),
 )
 
-client.install()
 # Locust workers forked by --processes inherit the secret of their port.
 secret.install(os.environ.get(secret.VARIABLE) or os.urandom(32).hex())
 leaving = Leaving()

@@ -3,16 +3,16 @@
 import itertools
 import random
 import time
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import gevent
 from gevent.event import Event
+from gevent.lock import Semaphore
 from gevent.pool import Pool
-from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPParseError
 
 from locustfiles.alarm import Alarm
+from locustfiles.connections import Connections
 from locustfiles.recorder import Recorder
 from locustfiles.users import traceparent
 from waitlab.drive.record import Outcome
@@ -64,33 +64,26 @@ class Target:
         self.recorder = recorder
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._request = request
+        self._head = f"GET {request} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
         self._patience_s = patience_s
         self._mark = mark
         self._number = itertools.count()
 
-    def client(self, connections: int = 1) -> HTTPClient:
-        """A client that keeps up to so many connections alive."""
-        return HTTPClient(
-            self._host,
-            self._port,
-            connection_timeout=self._patience_s,
-            network_timeout=self._patience_s,
-            concurrency=connections,
-        )
+    def connections(self, size: int = 1) -> Connections:
+        """So many of its own for whoever asks."""
+        return Connections(self._host, self._port, size, self._patience_s)
 
-    def ask(self, client: HTTPClient, intended: float, rest: float = 0.0) -> tuple[float, bool]:
+    def ask(self, connections: Connections, intended: float, rest: float = 0.0) -> tuple[float, bool]:
         """One request: when it was over, and whether it was answered."""
         recorder, number = self.recorder, next(self._number)
         recorder.under_way += 1
         recorder.sent += 1
         status, outcome = 0, GOOD
         sent = time.monotonic()
-        headers = {
-            "X-Request-Start": f"t={time.time() - (sent - intended):.6f}",
-            "traceparent": traceparent(number % TRACE_ONE_IN == 0),
-        }
+        start, trace = time.time() - (sent - intended), traceparent(number % TRACE_ONE_IN == 0)
+        head = f"{self._head}X-Request-Start: t={start:.6f}\r\ntraceparent: {trace}\r\n\r\n"
         try:
-            response = client.request("GET", self._request, headers=headers)
+            response = connections.get(head.encode("latin-1"))
             body = response.read()
             ended, status = time.monotonic(), response.status_code
         except FAULTS as fault:
@@ -118,7 +111,7 @@ class ClosedLoop:
 
     def visit(self) -> None:
         """One user, to the end of the load."""
-        leaving, target, client = self._leaving, self._target, self._target.client()
+        leaving, target, connection = self._leaving, self._target, self._target.connections()
         alarm = leaving.alarm()
         due, rest = self._enter(), 0.0
         while True:
@@ -128,7 +121,7 @@ class ClosedLoop:
                 gevent.sleep(0)  # take turns: how late the request leaves then shows how busy this process is
             if leaving.begun:
                 return
-            ended, answered = target.ask(client, due, rest)
+            ended, answered = target.ask(connection, due, rest)
             rest = self._think_s if answered else max(self._think_s, RETRY_SECONDS)
             if not self._first_over.is_set():
                 self._cycle_s = min(LONGEST_SPREAD_SECONDS, ended - due + rest)
@@ -147,41 +140,55 @@ class ClosedLoop:
 
 
 class Schedule:
-    """Requests that are due at even distances, whether or not the ones before are answered."""
+    """Requests that are due at even distances, whether or not the ones before are answered.
+
+    Of its greenlets one waits for the next moment. It then asks at once itself, while the next one waits.
+    """
 
     def __init__(self, target: Target, rate: float, leaving: Leaving, sampled: bool = False) -> None:
         self._target = target
         self._rate = rate
         self._leaving = leaving
         self._sampled = sampled
-        self._answered = 0
+        self._lanes = itertools.cycle([target.connections(CONNECTIONS) for _ in range(LANES)])
+        self._greenlets = Pool(CONNECTIONS)
+        self._turn = Semaphore()
+        self._alarm = leaving.alarm()
         self._began = 0.0
+        self._waiting = self._taken = self._answered = 0
 
     def run(self) -> None:
         """To the end of the load; what was due by then and could not leave is recorded as unsent."""
-        pool, alarm = Pool(CONNECTIONS), self._leaving.alarm()
-        lanes = itertools.cycle([self._target.client(CONNECTIONS) for _ in range(LANES)])
+        recorder = self._target.recorder
+        recorder.under_way += 1  # the recording must not end before what is unsent is in it
         self._began = time.monotonic()
         if self._sampled:
             gevent.spawn(self._sample)
-        moments = self._moments()
-        for due in moments:
-            if due > time.monotonic():
-                alarm.wait_until(due)
-            while pool.full() and not self._leaving.begun:
-                pool.wait_available(0.1)
-            if self._leaving.begun:
-                break
-            pool.spawn(self._ask, next(lanes), due)
-        for late in itertools.takewhile(lambda moment: moment <= self._leaving.at, itertools.chain([due], moments)):
-            self._target.recorder.unsent(late)
+        self._greenlets.spawn(self._send)
+        self._greenlets.join()
+        while (moment := self._due(self._taken)) <= self._leaving.at:
+            recorder.unsent(moment)
+            self._taken += 1
+        recorder.under_way -= 1
 
-    def _moments(self) -> Iterator[float]:
-        return (self._began + number / self._rate for number in itertools.count())
+    def _due(self, number: int) -> float:
+        return self._began + number / self._rate
 
-    def _ask(self, client: HTTPClient, due: float) -> None:
-        self._target.ask(client, due)
-        self._answered += 1
+    def _send(self) -> None:
+        while True:
+            self._waiting += 1
+            with self._turn:
+                self._waiting -= 1
+                due = self._due(self._taken)
+                if due > time.monotonic():
+                    self._alarm.wait_until(due)
+                if self._leaving.begun:
+                    return
+                self._taken += 1
+                if not self._waiting and not self._greenlets.full():
+                    self._greenlets.spawn(self._send)
+            self._target.ask(next(self._lanes), due)
+            self._answered += 1
 
     def _sample(self) -> None:
         """At random moments: even ones would meet the schedule at the same point of its beat again and again."""

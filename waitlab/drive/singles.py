@@ -21,37 +21,39 @@ class _Request:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sent = self.answered = 0.0
         self.received = bytearray()
+        self.status = 0  # until its answer is whole
 
     def send(self, host: str, request: str) -> None:
         self.sent = time.monotonic()
-        head = (
-            f"GET {request} HTTP/1.1",
-            f"Host: {host}",
-            "Connection: close",
-            f"X-Request-Start: t={time.time():.6f}",
-        )
-        self.socket.sendall("\r\n".join((*head, "", "")).encode())
+        head = f"GET {request} HTTP/1.1\r\nHost: {host}\r\nX-Request-Start: t={time.time():.6f}\r\n\r\n"
+        self.socket.sendall(head.encode("latin-1"))
         self.socket.setblocking(False)
 
     def receive(self) -> bool:
-        """Take what has come; true when that was the end of it."""
+        """Take what has come; true when the answer is whole, or will never be.
+
+        That the connection is closed says nothing of when: a blocked event loop closes it after it has blocked again.
+        """
         self.answered = time.monotonic()
         try:
             found = self.socket.recv(65536)
         except ConnectionError:
             found = b""
         self.received += found
-        return not found
+        self.status = _status(bytes(self.received), ended=not found)
+        return not found or self.status > 0
 
-    def status(self) -> int:
-        """0 without a whole answer."""
-        answer = http.client.HTTPResponse(_Received(bytes(self.received)))  # type: ignore[arg-type]
-        try:
-            answer.begin()
-            answer.read()
-        except (OSError, http.client.HTTPException):
-            return 0
-        return answer.status
+
+def _status(received: bytes, ended: bool) -> int:
+    """0 until the answer is whole; one that does not say its length is so when the connection has `ended`."""
+    answer = http.client.HTTPResponse(_Received(received))  # type: ignore[arg-type]
+    try:
+        answer.begin()
+        answer.read()
+    except (OSError, http.client.HTTPException):
+        return 0
+    is_whole = b"\r\n\r\n" in received and (ended or answer.chunked or answer.getheader("Content-Length") is not None)
+    return answer.status if is_whole else 0
 
 
 class _Received:
@@ -83,11 +85,11 @@ def singles(url: str, request: str, n: int, patience_s: float = PATIENCE_SECONDS
         for one in requests:
             one.socket.close()
     first = requests[0].sent
-    return tuple(Single(one.sent - first, None, one.answered - first, one.status()) for one in requests)
+    return tuple(Single(one.sent - first, None, one.answered - first, one.status) for one in requests)
 
 
 def _receive(requests: list[_Request], patience_s: float) -> None:
-    """Until every connection is closed by the service, or patience has an end."""
+    """Until every answer is whole, or patience has an end."""
     deadline = time.monotonic() + patience_s
     with selectors.DefaultSelector() as waiting:
         for one in requests:
@@ -97,5 +99,4 @@ def _receive(requests: list[_Request], patience_s: float) -> None:
                 if key.data.receive():
                     waiting.unregister(key.fileobj)
         for key in waiting.get_map().values():
-            key.data.received.clear()
             key.data.answered = time.monotonic()
