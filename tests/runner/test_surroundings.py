@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.ports import free_port
+from tests.ports import free_port, free_ports
 from waitlab import process
 from waitlab.errors import LabError
 from waitlab.runner.surroundings import POSTGRES, UPSTREAM, refuse_other_load, surroundings
 from waitlab.runtime import pages
-from waitlab.runtime.local import postgres
-from waitlab.runtime.local.state import PROJECT
+from waitlab.runtime.local import lab, postgres
+from waitlab.runtime.local.state import PROJECT, Home
 
 
 @pytest.fixture
@@ -110,6 +110,26 @@ def test_what_nobody_runs_is_started_and_ended(environment: dict[str, str]) -> N
     assert not postgres.accepts(database)
     assert pages.unreachable(upstream, 1.0)
     assert not process.children(os.getpid())
+
+
+def test_a_running_labs_own_are_used(environment: dict[str, str]) -> None:
+    ports = free_ports(3)
+    environment |= dict(zip(("POSTGRES_PORT", "UPSTREAM_PORT", "UPSTREAM_TLS_PORT"), map(str, ports), strict=True))
+    home = Home.of(environment)
+    *_, up = lab.start(environment, (POSTGRES, UPSTREAM), print)
+    try:
+        with surroundings({POSTGRES, UPSTREAM}, 10, environment) as around:
+            assert around.settings["DATABASE_URL"] == (home.run(POSTGRES) / "url").read_text()
+            assert around.settings["UPSTREAM_URL"] == f"http://127.0.0.1:{ports[1]}"
+            assert around.settings["UPSTREAM_TLS_URL"] == f"https://127.0.0.1:{ports[2]}"
+            assert set(around.pids) == {up.parts[POSTGRES].pid, up.parts[UPSTREAM].pid}
+            assert around.ailment((POSTGRES, UPSTREAM)) == ""
+        set_by_hand(f"http://127.0.0.1:{ports[1]}")
+        with surroundings({POSTGRES, UPSTREAM}, 98, environment) as around:  # it has 97, and is slow now
+            assert f":{ports[0]}/" not in around.settings["DATABASE_URL"]
+            assert around.settings["UPSTREAM_URL"] != f"http://127.0.0.1:{ports[1]}"
+    finally:
+        lab.stop(home)
 
 
 def test_an_upstream_that_was_slowed_by_hand_is_found(environment: dict[str, str]) -> None:

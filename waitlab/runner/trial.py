@@ -100,6 +100,8 @@ def run(draft: Draft, ground: Ground, told: Told) -> Trial:
                 _require(around.ailment(needs))
     except LabError as error:
         return draft.ended(error.message)
+    except OSError as error:  # no room or no right where a trial writes
+        return draft.ended(str(error))
     trial = draft.ended(MEASURED)
     return replace(trial, measured=measures.measured(ground.functions, trial))
 
