@@ -115,9 +115,12 @@ def test_what_nobody_runs_is_started_and_ended(environment: dict[str, str]) -> N
 def test_a_running_labs_own_are_used(environment: dict[str, str]) -> None:
     ports = free_ports(3)
     environment |= dict(zip(("POSTGRES_PORT", "UPSTREAM_PORT", "UPSTREAM_TLS_PORT"), map(str, ports), strict=True))
+    environment |= {"RUNTIME": "local", "LAB_WHY": "this test", "PYTHONPATH": str(PROJECT)}
     home = Home.of(environment)
-    *_, up = lab.start(environment, (POSTGRES, UPSTREAM), print)
+    command = [sys.executable, "-m", "waitlab.cli", "up", "--only", POSTGRES, "--only", UPSTREAM]
+    subprocess.run(command, env=environment, cwd=PROJECT, check=True, capture_output=True, timeout=60)
     try:
+        up = lab.require_up(home)
         with surroundings({POSTGRES, UPSTREAM}, 10, environment) as around:
             assert around.settings["DATABASE_URL"] == (home.run(POSTGRES) / "url").read_text()
             assert around.settings["UPSTREAM_URL"] == f"http://127.0.0.1:{ports[1]}"
