@@ -119,7 +119,7 @@ def test_concurrency_limit(of: Case, answers_per_s: float) -> None:
         ("busy_places", wsgi(workers=20, users=20, think_s=1.0), 20 / 6),
         ("busy_places", wsgi(workers=2, users=20, think_s=1.0), 2),
         ("victim_queue", case("sync", users=160), 605),
-        ("victim_queue", case("blocked", "sleep", "ms=50", users=20), 1000),
+        ("victim_queue", case("blocked", "sleep", "ms=50", users=20), 1500),
         ("blocked_loop_lag", case("blocked", "sleep", "ms=50", users=20), 1000),
         ("first_finish", case("blocked", "sleep", "ms=2000", concurrent=2), 2000),
         ("last_finish", case("blocked", "sleep", "ms=2000", concurrent=2), 4000),
