@@ -149,7 +149,7 @@ def busy_places(case: Case) -> Predicted:
 def victim_queue(case: Case) -> Predicted:
     """Who needs one of S full places waits for N - S + 1 answers to others, at S / w a second.
 
-    Unit: milliseconds. Source: first come, first served; but on a blocked loop a round and a half, 1.5 N w / S: it looks
+    Unit: milliseconds. Source: first come, first served; on a blocked loop a round and a half, 1.5 N w / S: it looks
     for requests once a round of N w, and epoll keeps the users' connections at the head of its list. So who came at any
     moment waits half a round for the look and then a whole one (measured: 1.53 to 1.59). Range: no think time; a
     light request that needs the same place, on a connection that is open already; answers spread evenly over w. Where
