@@ -5,6 +5,7 @@ geventhttpclient's own request() builds and checks every header anew: a third of
 
 from typing import Any
 
+from gevent.queue import Queue
 from geventhttpclient.connectionpool import ConnectionPool
 from geventhttpclient.response import HTTPSocketPoolResponse
 
@@ -12,18 +13,32 @@ from locustfiles.client import is_alive
 
 
 class Connections(ConnectionPool):
-    """At most `size` connections; whoever wants one more waits. The one that was used last is used next."""
+    """At most `size` connections; whoever wants one more waits.
+
+    The one that was used last is used next; `in_turns`, the one that has rested longest.
+    """
 
     _is_socket_alive = is_alive
 
-    def __init__(self, host: str, port: int, size: int, patience_s: float) -> None:
+    def __init__(self, host: str, port: int, size: int, patience_s: float, *, in_turns: bool = False) -> None:
         patience = {"connection_timeout": patience_s, "network_timeout": patience_s}
         super().__init__(host, port, host, port, size=size, **patience)  # type: ignore[arg-type]
+        if in_turns:
+            self._socket_queue = Queue(size)  # type: ignore[assignment]  # it takes and gives as a LifoQueue does
         # Where connections are not kept, asking every time would cost 0.2 ms of CPU in a thread.
         self._addresses: Any = super()._resolve()
 
     def _resolve(self) -> Any:
         return self._addresses
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether an unused connection is there: the service did not close it after its last answer."""
+        return not self._socket_queue.empty()
+
+    def open(self) -> None:
+        """Have at least one. Raises OSError where the service takes none."""
+        self.return_socket(self.get_socket())
 
     def get(self, head: bytes) -> HTTPSocketPoolResponse:
         """Send `head`, a whole GET request, once; the answer, as soon as its headers are there."""

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+from gevent.event import Event
 from locust import User, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.exception import StopUser
-from locust.runners import MasterRunner
+from locust.runners import MasterRunner, WorkerRunner
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # Locust is started in the folder of a trial
 
@@ -42,6 +43,7 @@ ARGUMENTS: tuple[tuple[str, type, Any, str], ...] = (
 # Locust workers forked by --processes inherit the secret of their port.
 secret.install(os.environ.get(secret.VARIABLE) or os.urandom(32).hex())
 leaving = Leaving()
+victim_ready = Event()  # the load begins then
 loop: ClosedLoop
 recorder: Recorder
 
@@ -51,6 +53,7 @@ class Visitor(User):
 
     @task
     def visit(self) -> None:
+        victim_ready.wait()
         loop.visit()
         raise StopUser
 
@@ -63,8 +66,9 @@ class Arrivals(User):
     @task
     def arrive(self) -> None:
         options: Any = self.environment.parsed_options
+        victim_ready.wait()
         target = Target(recorder, options.url, options.request, options.patience_s)
-        Schedule(target, options.rate, leaving, sampled=True).run()
+        Schedule(target, options.rate, leaving).run()
         raise StopUser
 
 
@@ -77,7 +81,10 @@ class Victim(User):
     def arrive(self) -> None:
         options: Any = self.environment.parsed_options
         target = Target(recorder, options.url, options.victim, options.patience_s, VICTIM)
-        Schedule(target, options.victim_rate, leaving).run()
+        schedule = Schedule(target, options.victim_rate, leaving, is_victim=True)
+        schedule.open()
+        victim_ready.set()
+        schedule.run()
         raise StopUser
 
 
@@ -99,6 +106,8 @@ def prepare(environment: Environment, **_: Any) -> None:
     gevent.signal_handler(signal.SIGUSR1, drain)
     options: Any = environment.parsed_options
     recorder = Recorder(Path(options.record_to))
+    if not options.victim or isinstance(environment.runner, WorkerRunner):  # which of the processes has it, none knows
+        victim_ready.set()
     target = Target(recorder, options.url, options.request, options.patience_s)
     loop = ClosedLoop(target, options.think_ms / 1000, leaving)
     gc.collect()

@@ -1,5 +1,6 @@
 """Streams of one fixed request: a closed loop of users, or a schedule that waits for no answer."""
 
+import contextlib
 import itertools
 import random
 import time
@@ -19,10 +20,12 @@ from waitlab.drive.record import Outcome
 
 CONNECTIONS = 500  # at most, of one schedule; what is due beyond them waits, and is late
 LANES = 8  # a schedule's requests take turns on so many kept connections, so that every worker gets its share
+VICTIM_CONNECTIONS = 64  # open before the load begins: a blocked event loop accepts one a round
 SAMPLE_ONE_IN = 50
 TRACE_ONE_IN = 100
 RETRY_SECONDS = 0.1  # a user who got no answer rests at least so long
 LONGEST_SPREAD_SECONDS = 10.0
+OPENING_SECONDS, OPENING_A_USER_SECONDS = 0.1, 0.002  # for the service to take up all users' connections
 GOLDEN = 0.618034  # its multiples, modulo 1, are spread evenly however many there are
 IN_FLIGHT_SECONDS = 0.02
 GOOD, BAD_STATUS = int(Outcome.GOOD), int(Outcome.BAD_STATUS)
@@ -69,9 +72,9 @@ class Target:
         self._mark = mark
         self._number = itertools.count()
 
-    def connections(self, size: int = 1) -> Connections:
+    def connections(self, size: int = 1, *, in_turns: bool = False) -> Connections:
         """So many of its own for whoever asks."""
-        return Connections(self._host, self._port, size, self._patience_s)
+        return Connections(self._host, self._port, size, self._patience_s, in_turns=in_turns)
 
     def ask(self, connections: Connections, intended: float, rest: float = 0.0) -> tuple[float, bool]:
         """One request: when it was over, and whether it was answered."""
@@ -106,14 +109,16 @@ class ClosedLoop:
         self._think_s = think_s
         self._leaving = leaving
         self._numbers = itertools.count()
+        self._users = 0
         self._first_over = Event()
-        self._cycle_s = 0.0
+        self._is_kept = False
+        self._begin = self._cycle_s = 0.0
 
     def visit(self) -> None:
         """One user, to the end of the load."""
         leaving, target, connection = self._leaving, self._target, self._target.connections()
         alarm = leaving.alarm()
-        due, rest = self._enter(), 0.0
+        due, rest = self._enter(connection), self._think_s
         while True:
             if due > time.monotonic():
                 alarm.wait_until(due)
@@ -123,20 +128,31 @@ class ClosedLoop:
                 return
             ended, answered = target.ask(connection, due, rest)
             rest = self._think_s if answered else max(self._think_s, RETRY_SECONDS)
-            if not self._first_over.is_set():
-                self._cycle_s = min(LONGEST_SPREAD_SECONDS, ended - due + rest)
-                self._first_over.set()
             due = ended + rest
 
-    def _enter(self) -> float:
-        """When this user's first request is due: all users spread evenly over the time the first one needed.
+    def _enter(self, connection: Connections) -> float:
+        """When this user begins: all users spread evenly over the time that the first request, asked alone, needed.
 
-        Users in lockstep would make bursts, and a window of so many bursts and a bit is off by up to one of them.
+        Users in lockstep would make bursts, and a window of so many bursts and a bit is off by up to one of them. Where
+        the service keeps connections all are open before: a blocked event loop would let in one user a round.
         """
         number = next(self._numbers)
-        if number:
-            self._first_over.wait()
-        return time.monotonic() + self._cycle_s * (number * GOLDEN % 1)
+        self._users += 1
+        if number == 0:
+            self._ask_alone(connection)
+        self._first_over.wait()
+        if self._is_kept:
+            with contextlib.suppress(OSError):  # the request will meet it again, and record it
+                connection.open()
+        return self._begin + self._cycle_s * (number * GOLDEN % 1)
+
+    def _ask_alone(self, connection: Connections) -> None:
+        intended = time.monotonic()
+        ended, _ = self._target.ask(connection, intended)
+        self._is_kept = connection.is_kept
+        self._cycle_s = min(LONGEST_SPREAD_SECONDS, ended - intended + self._think_s)
+        self._begin = ended + OPENING_SECONDS + self._users * OPENING_A_USER_SECONDS
+        self._first_over.set()
 
 
 class Schedule:
@@ -145,13 +161,14 @@ class Schedule:
     Of its greenlets one waits for the next moment. It then asks at once itself, while the next one waits.
     """
 
-    def __init__(self, target: Target, rate: float, leaving: Leaving, sampled: bool = False) -> None:
+    def __init__(self, target: Target, rate: float, leaving: Leaving, *, is_victim: bool = False) -> None:
+        lanes, size = (1, VICTIM_CONNECTIONS) if is_victim else (LANES, CONNECTIONS)
         self._target = target
         self._rate = rate
         self._leaving = leaving
-        self._sampled = sampled
-        self._lanes = itertools.cycle([target.connections(CONNECTIONS) for _ in range(LANES)])
-        self._greenlets = Pool(CONNECTIONS)
+        self._is_victim = is_victim
+        self._lanes = itertools.cycle([target.connections(size, in_turns=is_victim) for _ in range(lanes)])
+        self._greenlets = Pool(size)
         self._turn = Semaphore()
         self._alarm = leaving.alarm()
         self._began = 0.0
@@ -162,7 +179,7 @@ class Schedule:
         recorder = self._target.recorder
         recorder.under_way += 1  # the recording must not end before what is unsent is in it
         self._began = time.monotonic()
-        if self._sampled:
+        if not self._is_victim:
             gevent.spawn(self._sample)
         self._greenlets.spawn(self._send)
         self._greenlets.join()
@@ -170,6 +187,12 @@ class Schedule:
             recorder.unsent(moment)
             self._taken += 1
         recorder.under_way -= 1
+
+    def open(self) -> None:
+        """Open all connections at once, by a request on each: an idle one would hold a worker that serves but one."""
+        for _ in range(VICTIM_CONNECTIONS):
+            self._greenlets.spawn(self._target.ask, next(self._lanes), time.monotonic())
+        self._greenlets.join()
 
     def _due(self, number: int) -> float:
         return self._began + number / self._rate

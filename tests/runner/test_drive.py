@@ -20,6 +20,7 @@ from waitlab.experiment import VICTIM_RATE, Load
 
 FASTAPI = {"SERVICE": "fastapi", "APP": "services.fastapi_app:app", "SERVER": "uvicorn", "TRACES": "sampled"}
 FLASK = {"SERVICE": "flask", "APP": "services.flask_app:app", "TRACES": "off"}
+OPENED = 64
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,11 @@ def window(driver: Driver, skipped: float) -> tuple[float, float]:
     return driver.answers[0].intended + skipped, max(answer.sent for answer in driver.answers)
 
 
+def asked_by_victim(driver: Driver) -> list[Answer]:
+    """Without the requests that open its connections before the load begins."""
+    return [answer for answer in driver.answers if answer.victim][OPENED:]
+
+
 def mean_ms(answers: list[Answer]) -> float:
     return statistics.fmean(answer.response_s for answer in answers) * 1000
 
@@ -80,7 +86,7 @@ def test_a_closed_loop_explains_its_users_time_and_every_request_is_in_the_ledge
 
 def test_users_rest_as_long_as_they_should_and_do_not_march_in_step(fastapi: Served, tmp_path: Path) -> None:
     driver = driven(fastapi, "/async/sleep?ms=100", Load(users=10, think_ms=100), tmp_path, seconds=3)
-    seen = drive.client(driver, *window(driver, 0.5))
+    seen = drive.client(driver, *window(driver, 0.8))
     assert 0.1 <= seen.think_s < 0.105
     answered = sorted(answer.ended % 0.2 for answer in driver.answers if answer.ended > driver.answers[0].ended + 0.5)
     assert statistics.pstdev(answered) > 0.03  # over a cycle of 0.2 s: all at once would be about 0
@@ -101,7 +107,7 @@ def test_arrivals_come_evenly_and_are_timed_from_when_they_were_due(fastapi: Ser
     due = sorted(answer.intended for answer in driver.answers)
     assert all(later - earlier == pytest.approx(0.02, abs=1e-6) for earlier, later in pairwise(due))
     assert all(answer.response_s >= 0.1 for answer in driver.answers)
-    seen = drive.client(driver, *window(driver, 0.5))
+    seen = drive.client(driver, *window(driver, 0.8))
     assert (seen.users, seen.think_s, seen.unsent, seen.failures) == (0, 0.0, 0, 0)
     assert statistics.median(answer.late_s for answer in driver.answers) < 0.001
     assert seen.in_flight == pytest.approx(seen.counted / seen.seconds * mean_ms(driver.answers) / 1000, rel=0.1)
@@ -114,10 +120,12 @@ def test_a_victim_waits_where_the_loop_is_blocked(tmp_path: Path) -> None:
         (tmp_path / "free").mkdir()
         blocked = driven(alone, "/blocked/sleep?ms=50", load, tmp_path / "blocked", seconds=4)
         free = driven(alone, "/async/sleep?ms=50", load, tmp_path / "free", seconds=2)
-    waited = [answer for answer in blocked.answers if answer.victim][20:]
+    waited, undisturbed = (asked_by_victim(driver) for driver in (blocked, free))
     assert len(waited) > VICTIM_RATE
-    assert 100 < statistics.median(answer.response_s for answer in waited) * 1000 < 320  # (4 - 1 + 1) x 50 ms
-    assert statistics.median(answer.response_s for answer in free.answers if answer.victim) < 0.02
+    # The rest of the round that runs, and a whole one: users' connections stand before the victim's in epoll's list.
+    assert 200 < statistics.median(answer.response_s for answer in waited) * 1000 < 450
+    assert [answer.victim for answer in blocked.answers[:OPENED]] == [True] * OPENED  # its connections are open before
+    assert statistics.median(answer.response_s for answer in undisturbed) < 0.03
     seen = drive.client(blocked, *window(blocked, 1))
     assert sum(seen.victim_us.values()) > 0
     assert seen.counted / seen.seconds == pytest.approx(20, rel=0.15)
@@ -126,7 +134,7 @@ def test_a_victim_waits_where_the_loop_is_blocked(tmp_path: Path) -> None:
 def test_a_victim_runs_beside_a_schedule_too(fastapi: Served, tmp_path: Path) -> None:
     driver = driven(fastapi, "/async/sleep?ms=20", Load(rate=10, victim="/async/ping"), tmp_path, seconds=2)
     assert 15 <= driver.sent - driver.victim_sent <= 30
-    assert 30 <= driver.victim_sent <= 60
+    assert 30 <= len(asked_by_victim(driver)) <= 60
 
 
 def test_a_stall_shows_in_a_schedules_tail_and_not_in_a_closed_loops(tmp_path: Path) -> None:
@@ -170,7 +178,7 @@ def test_connections_that_are_not_kept_are_counted_as_exactly(tmp_path: Path) ->
     with served_module.service(tmp_path / "service", **FLASK, WORKERS=2) as sync:
         (tmp_path / "load").mkdir()
         driver = driven(sync, "/sync/sleep?ms=50", Load(users=6, think_ms=20), tmp_path / "load", seconds=2)
-        seen = drive.client(driver, *window(driver, 0.5))
+        seen = drive.client(driver, *window(driver, 0.8))
     assert seen.failures == 0
     assert 28 < seen.counted / seen.seconds <= 41  # workers / wait is 40
 
