@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,36 +139,36 @@ def test_a_writer_that_is_killed_loses_nothing_that_it_called_written(tmp_path: 
 # A disk that takes no more
 
 
-@pytest.fixture
-def small_files() -> Iterator[Callable[[int], None]]:
-    """A way to refuse larger files to this process; the limit is lifted again after the test."""
+@contextmanager
+def full_at(most: int) -> Iterator[None]:
+    """No file of this process may be larger: not for longer than a `with`, since pytest's own output may be a file."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_trial_that_does_not_fit_leaves_the_others_whole(folder: Path, small_files: Callable[[int], None]) -> None:
+def test_a_trial_that_does_not_fit_leaves_the_others_whole(folder: Path) -> None:
     journal = folder / results.TRIALS
     before = journal.read_bytes()
-    small_files(len(before) + 200)
-    with pytest.raises(LabError, match="cannot be written: File too large") as error:
+    with pytest.raises(LabError, match="cannot be written: File too large") as error, full_at(len(before) + 200):
         results.append(folder, made.trial(repeat=2))
     assert error.value.code == 122
     assert journal.read_bytes() == before
 
 
-def test_a_verdict_that_does_not_fit_leaves_the_old_one(folder: Path, small_files: Callable[[int], None]) -> None:
+def test_a_verdict_that_does_not_fit_leaves_the_old_one(folder: Path) -> None:
     results.conclude(folder, {"old": True})
-    small_files(1000)
-    with pytest.raises(LabError, match="cannot be written"):
+    with pytest.raises(LabError, match="cannot be written"), full_at(1000):
         results.conclude(folder, {"new": "x" * 2000})
     assert results.read(folder).verdict == {"old": True}
     assert sorted(path.name for path in folder.iterdir()) == sorted(results.FILES)
 
 
-def test_a_folder_that_does_not_fit_is_not_there_at_all(tmp_path: Path, small_files: Callable[[int], None]) -> None:
-    small_files(10)
-    with pytest.raises(LabError, match="cannot be written"):
+def test_a_folder_that_does_not_fit_is_not_there_at_all(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="cannot be written"), full_at(10):
         results.create(tmp_path, "large", STAMP, "x" * 100, MACHINE)
     assert not list(tmp_path.iterdir())
 
@@ -335,9 +336,8 @@ def test_a_broken_run_is_not_passed_on(folder: Path) -> None:
     assert not (folder.parent / "run.zip").exists()
 
 
-def test_an_export_that_does_not_fit_leaves_nothing(folder: Path, small_files: Callable[[int], None]) -> None:
-    small_files(100)
-    with pytest.raises(LabError, match="cannot be written"):
+def test_an_export_that_does_not_fit_leaves_nothing(folder: Path) -> None:
+    with pytest.raises(LabError, match="cannot be written"), full_at(100):
         exported(folder)
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
