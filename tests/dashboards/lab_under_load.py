@@ -115,9 +115,13 @@ def failing(run: Run) -> None:
 
 
 def burning(run: Run) -> None:
-    """One worker of Flask burns CPU; FastAPI's executors have more to do than threads, all of it waiting."""
+    """One worker of Flask burns CPU; FastAPI's executors have more to do than threads, all of it waiting.
+
+    Two users burn, since the listener gets the GIL most easily when a request has just ended: of one user it would see
+    the moment between two requests far too often.
+    """
     fastapi = run.users("fastapi", "/offload/sleep?ms=1000", everyone(FASTAPI_WORKERS, 5))
-    flask = run.users("flask", "/sync/burn?rounds=100", {"1": 1})
+    flask = run.users("flask", "/sync/burn?rounds=100", {"1": 2})
     with fastapi, flask, run.steady("burning", seconds=14):
         pass
 
