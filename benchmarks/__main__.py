@@ -5,7 +5,7 @@ Each finished measurement is recorded in results/benchmarks/ at once: an interru
 
 import sys
 
-from benchmarks import containers, metrics_cost, predictions, startup
+from benchmarks import containers, metrics_cost, predictions, quick, startup
 from benchmarks.record import console, forget
 
 BENCHMARKS = {
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "metrics": metrics_cost.main,
     "predictions": predictions.main,
     "containers": containers.main,
+    "quick": quick.main,
 }
 
 
