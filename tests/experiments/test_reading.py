@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from waitlab.errors import LabError
-from waitlab.experiment import Experiment, Load, Reference, find, read
+from waitlab.experiment import Experiment, Load, Reference, find, read, recorded
 
 GOOD = """
 title = "A title"
@@ -146,6 +146,14 @@ def test_the_functions_of_a_measure_file_are_quantities_and_are_not_run(folder: 
     assert experiment.predictions[0].quantity == "ups_and_downs"
 
 
+def test_what_is_refuted_says_what_is_true_instead_but_for_old_recordings(folder: Path) -> None:
+    claimed = GOOD + '\nexpected = "refuted"'
+    wrapped = claimed + '\ninstead = """\nThe wait\nis."""'
+    assert {one.instead for one in asked(folder, wrapped).predictions} == {"The wait is."}
+    assert {one.instead for one in recorded(claimed, "mine", folder / "experiment.toml").predictions} == {""}
+    assert "what is true instead" in refused(written(folder, claimed)).message
+
+
 def test_the_file_is_kept_as_it_is(folder: Path) -> None:
     experiment = asked(folder, GOOD)
     assert (experiment.name, experiment.text, experiment.settles) == ("mine", GOOD, ("C02",))
@@ -229,6 +237,8 @@ FAULTS = [
     (LAW, "at_least = 3\nwithin = 0.1", "has a within", "band"),
     (LAW, LAW.replace("0.10", "10"), "prediction 1.within = 10", "0.001 to 1"),
     (LAW, LAW + '\nexpected = "yes"', "prediction 1.expected = 'yes'", "confirmed, refuted"),
+    (LAW, LAW + '\nexpected = "refuted"', "does not say what is true instead of", "add instead"),
+    (LAW, LAW + '\ninstead = "It waits."', "prediction 1.instead is of what is refuted", "leave it out"),
     (LAW, 'at_least = "3"', "prediction 1.at_least = '3'", "a number"),
     (LAW, "at_least = nan", "prediction 1.at_least", "a number"),
     (LAW, "at_least = inf", "prediction 1.at_least", "a number"),

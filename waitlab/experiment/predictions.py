@@ -21,7 +21,9 @@ PREDICTION: dict[str, Check] = {
     **dict.fromkeys(BOUNDS[1:], tables.anything),
     "within": tables.number(0.001, 1),
     "expected": tables.choice("confirmed", "refuted"),
+    "instead": tables.text,
 }
+WORDS = ("says", "quantity", "within", "expected", "instead")
 REFERENCE: dict[str, Check] = {"arm": tables.text, "quantity": tables.text, "times": tables.number(1e-9, 1e9)}
 
 
@@ -70,6 +72,8 @@ def _read_one(place: Place, found: object, known: Known) -> Iterator[Prediction]
     if (bounds[0] in ("law", "equals")) != ("within" in given):
         hint = "law and equals take within, the band as a fraction; at_least and at_most are bounds and take none"
         raise place.fault("has no within" if "within" not in given else "has a within", hint)
+    if "instead" in given and given.get("expected") != "refuted":
+        raise place.at("instead").fault("is of what is refuted", 'leave it out, or say expected = "refuted"')
     families = list(dict.fromkeys(arm.family for arm in known.arms))
     if "arm" not in given and len(families) > 1:
         raise place.fault("has no arm", f"say which: {', '.join(families)}")
@@ -80,7 +84,7 @@ def _read_one(place: Place, found: object, known: Known) -> Iterator[Prediction]
 def _of_arm(place: Place, given: Mapping[str, Any], arm: Arm, known: Known) -> Prediction:
     """One prediction of one arm, everything it refers to found."""
     _check_quantity(place, given["quantity"], arm, known)
-    values = {key: value for key, value in given.items() if key in ("says", "quantity", "within", "expected")}
+    values = {key: value for key, value in given.items() if key in WORDS}
     for bound in BOUNDS[1:]:
         if bound in given:
             values[bound] = _bound(place.at(bound), given[bound], arm, given["quantity"], known)

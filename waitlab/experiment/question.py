@@ -71,6 +71,7 @@ class Prediction:
     at_most: float | Reference | None = None
     within: float = 0.0
     expected: str = "confirmed"
+    instead: str = ""  # what is true instead, where theory says that the sentence is wrong
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,11 @@ def read(path: Path) -> Experiment:
     top = _top(place, text)
     measure = _beside(place.at("measure"), top["measure"]) if "measure" in top else None
     own = _functions(place.at("measure"), measure) if measure else ()
-    return replace(_experiment(place, path.stem, top, own), measure=measure, text=text)
+    asked = _experiment(place, path.stem, top, own)
+    for one in asked.predictions:  # a recorded question may be older than this rule
+        if one.expected == "refuted" and not one.instead:
+            raise place.fault(f"does not say what is true instead of {tables.shown(one.says)}", 'add instead = "..."')
+    return replace(asked, measure=measure, text=text)
 
 
 def recorded(text: str, name: str, where: Path) -> Experiment:

@@ -120,7 +120,7 @@ def _concluding(asked: Experiment, folder: Path, began: float) -> Iterator[None]
 def conclude(asked: Experiment, folder: Path, began: float, interrupted: bool = False) -> None:
     """Judge what the folder holds, and write the verdict beside it."""
     found = judgement.judge(results.read(folder), asked, interrupted)
-    results.conclude(folder, judgement.as_json(found, folder, time.monotonic() - began))
+    results.conclude(folder, judgement.as_json(found, Path(folder.name), time.monotonic() - began))  # no path: it travels
 
 
 def _create(asked: Experiment, root: Path, facts: Mapping[str, Any]) -> Path:
