@@ -11,6 +11,7 @@ from rich.table import Table
 
 from benchmarks.record import console, once
 
+ROOT = Path(__file__).resolve().parent.parent
 RUNS = 5
 FEWEST_PREDICTIONS = 12
 MOST_INCONCLUSIVE = 2 / 60
@@ -32,9 +33,9 @@ def main() -> bool:
     flipped = [row[0]["says"] for row in rows if {"confirmed", "refuted"} <= {one["verdict"] for one in row}]
     undecided = sum(one["verdict"] == "inconclusive" for row in rows for one in row)
     verdicts, minutes = len(rows) * RUNS, [run["seconds"] / 60 for run in runs]
+    took = ", ".join(f"{one:.1f}" for one in minutes)
     console.print(
-        f"{len(rows)} predictions (at least {FEWEST_PREDICTIONS}), {', '.join(f'{one:.1f}' for one in minutes)} minutes "
-        f"(at most {MOST_MINUTES}); {len(flipped)} flipped between confirmed and refuted (0), "
+        f"{len(rows)} predictions (at least {FEWEST_PREDICTIONS}), {took} minutes (at most {MOST_MINUTES}); {len(flipped)} flipped between confirmed and refuted (0), "
         f"{undecided} of {verdicts} inconclusive (at most {int(MOST_INCONCLUSIVE * verdicts)})"
     )
     return (
@@ -49,7 +50,7 @@ def _run() -> dict[str, Any]:
     """One run of the suite, fresh; its last line of JSON."""
     with tempfile.TemporaryDirectory(prefix="waitlab-") as folder:
         command = [sys.executable, "-m", "waitlab.cli", "run", "--suite", "quick", "--json", "--results", folder]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     if done.returncode not in (0, 99, 120):
         raise SystemExit(f"lab run --suite quick ended with {done.returncode}")
     last: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -58,5 +59,5 @@ def _run() -> dict[str, Any]:
 
 def _measured(one: dict[str, Any]) -> str:
     if one["low"] is None:
-        return one["reason"][:40]
+        return str(one["reason"])[:40]
     return f"{one['low']:.4g} to {one['high']:.4g}"
