@@ -35,7 +35,8 @@ def main() -> bool:
     verdicts, minutes = len(rows) * RUNS, [run["seconds"] / 60 for run in runs]
     took = ", ".join(f"{one:.1f}" for one in minutes)
     console.print(
-        f"{len(rows)} predictions (at least {FEWEST_PREDICTIONS}), {took} minutes (at most {MOST_MINUTES}); {len(flipped)} flipped between confirmed and refuted (0), "
+        f"{len(rows)} predictions (at least {FEWEST_PREDICTIONS}), {took} minutes (at most {MOST_MINUTES}); "
+        f"{len(flipped)} flipped between confirmed and refuted (0), "
         f"{undecided} of {verdicts} inconclusive (at most {int(MOST_INCONCLUSIVE * verdicts)})"
     )
     return (
