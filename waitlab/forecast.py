@@ -5,7 +5,7 @@ verdict rests on it.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from waitlab import capacity, configuration, laws
 from waitlab.case import Case
@@ -40,28 +40,35 @@ def warm_up_s(arm: Arm, cores: float) -> float:
     return 0.0 if arm.load.concurrent else max(WARM_UP_S, response_s(arm, cores))
 
 
-def trial_s(arm: Arm, cores: float) -> float:
-    """One trial of the arm, from nothing to nothing."""
-    start = START_S + START_A_WORKER_S * int(arm.knobs.get("workers", 2))
-    window = 0.0 if arm.load.concurrent else arm.load.seconds
-    return start + warm_up_s(arm, cores) + window + response_s(arm, cores) + AROUND_S
+def cores_of(turn: Sequence[Arm], cores: float) -> float:
+    """What each service of a turn has: in duet its part of one core."""
+    return 1 / len(turn) if len(turn) > 1 else cores
+
+
+def turn_s(turn: Sequence[Arm], cores: float) -> float:
+    """One trial, or those of a duet at once, from nothing to nothing: they start and end in turn, and wait together."""
+    each = cores_of(turn, cores)
+    start = sum(START_S + START_A_WORKER_S * int(arm.knobs.get("workers", 2)) for arm in turn)
+    window = 0.0 if turn[0].load.concurrent else turn[0].load.seconds
+    waits = max(warm_up_s(arm, each) + response_s(arm, each) for arm in turn)
+    return start + waits + window + AROUND_S * len(turn)
 
 
 def run_s(experiment: Experiment, cores: float) -> float:
-    """All repeats of all arms, one after the other."""
-    return sum(arm.load.repeats * trial_s(arm, cores) for arm in experiment.arms)
+    """All repeats of all arms, one turn after the other."""
+    return sum(turn[0].load.repeats * turn_s(turn, cores) for turn in experiment.turns)
 
 
 def warnings(experiment: Experiment, cores: float) -> Iterator[str]:
     """What a reader should know before so much time is spent."""
     if experiment.needs:
         yield f"it needs {experiment.needs}"
-    for arm in experiment.arms:
-        warm_up = warm_up_s(arm, cores)
+    for arm, each in ((arm, cores_of(turn, cores)) for turn in experiment.turns for arm in turn):
+        warm_up = warm_up_s(arm, each)
         if arm.load.users and warm_up > arm.load.seconds:
             yield (
                 f"{arm.name}: the warm-up of {warm_up:.0f} s outlasts the {arm.load.seconds:g} s that are measured; "
-                f"{users_that_fit(arm, cores)} users fit, or say seconds = {math.ceil(warm_up)}"
+                f"{users_that_fit(arm, each)} users fit, or say seconds = {math.ceil(warm_up)}"
             )
 
 

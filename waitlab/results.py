@@ -100,16 +100,18 @@ def create(root: Path, name: str, stamp: str, question: str, machine: Mapping[st
     return folder
 
 
-def append(folder: Path, trial: Trial) -> None:
-    """Add one trial: it is on the disk when this returns. A failed write leaves the file as it was (LabError 122)."""
-    line, path = _line(asdict(trial)), folder / TRIALS
+def append(folder: Path, *trials: Trial) -> None:
+    """Add what was run at once: it is on the disk when this returns. A failed write leaves the file as it was (LabError
+    122).
+    """
+    lines, path = b"".join(_line(asdict(trial)) for trial in trials), folder / TRIALS
     with _writing(path), path.open("r+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         end = file.read().rfind(b"\n") + 1  # behind it lies, at most, what an interrupted write left
         file.truncate(end)
         file.seek(end)
         try:
-            _write_all(file.fileno(), line)
+            _write_all(file.fileno(), lines)
         except OSError:
             with suppress(OSError):  # should this fail too: a last line without an end is dropped by every reader
                 file.truncate(end)

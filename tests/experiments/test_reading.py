@@ -154,6 +154,85 @@ def test_what_is_refuted_says_what_is_true_instead_but_for_old_recordings(folder
     assert "what is true instead" in refused(written(folder, claimed)).message
 
 
+DUET = """
+title = "A title"
+question = "A question?"
+
+[load]
+users = 4
+repeats = 5
+duet = true
+
+[arms.pair]
+service = "flask"
+request = ["/sync/burn?rounds=10", "/sync/burn?rounds=11"]
+
+[arms.alone]
+service = "fastapi"
+request = "/sync/burn?rounds=10"
+duet = false
+
+[[predictions]]
+says = "It costs the same."
+arm = "pair rounds=11"
+quantity = "cpu_ms_per_request"
+equals = { arm = "pair rounds=10" }
+within = 0.10
+"""
+COMPARED = DUET[DUET.index("quantity") :]
+
+
+def test_arms_in_duet_are_one_turn_and_the_others_one_each(folder: Path) -> None:
+    experiment = asked(folder, DUET)
+    assert [[arm.name for arm in turn] for turn in experiment.turns] == [
+        ["pair rounds=10", "pair rounds=11"],
+        ["alone"],
+    ]
+    assert [[arm.name for arm in turn] for turn in asked(folder, GOOD).turns] == [
+        ["sync workers=1"],
+        ["sync workers=2"],
+        ["async workers=1"],
+        ["async workers=2"],
+    ]
+
+
+@pytest.mark.parametrize("quantity", ["uncounted", "error_ratio"])
+def test_what_is_counted_may_be_predicted_of_an_arm_in_duet(folder: Path, quantity: str) -> None:
+    experiment = asked(folder, DUET.replace(COMPARED, f'quantity = "{quantity}"\nat_most = 0\n'))
+    assert experiment.predictions[0].quantity == quantity
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "remedy"),
+    [
+        ("duet = true", "duet = 1", "load.duet = 1 is not allowed", "true or false"),
+        ("duet = true", "duet = [true, false]", "load.duet = [True, False] is not allowed", "true or false"),
+        (', "/sync/burn?rounds=11"]', "]", "arms has 1 arm in duet", "2 to 4"),
+        ("=11", '=11", "/sync/burn?rounds=12", "/sync/burn?rounds=13", "/sync/burn?rounds=14', "has 5 arms", "2 to 4"),
+        ("users = 4", "concurrent = 4", "arms.pair.concurrent does not go with duet", "one core"),
+        ("users = 4", 'users = 4\nvictim = "/healthz"', "arms.pair.victim does not go with duet", "one core"),
+        ("[arms.alone]", "cores = 1\n[arms.alone]", "arms.pair.cores does not go with duet", "one core"),
+        ("duet = false", "repeats = 6", "arms.alone.repeats = 6 differs within the duet", "pair rounds=10 says 5"),
+        ("duet = false", "seconds = 6", "arms.alone.seconds = 6 differs within the duet", "pair rounds=10 says 10"),
+        (
+            COMPARED,
+            'quantity = "p50_ms"\nat_most = 9',
+            "quantity = 'p50_ms' means nothing in duet",
+            "cpu_ms_per_request",
+        ),
+        (COMPARED, 'quantity = "cpu_ms_per_request"\nat_most = 9', "at_most is not a partner's cpu_ms", "rounds=10"),
+        ('{ arm = "pair rounds=10" }', '{ arm = "alone" }', "equals is not a partner's cpu_ms", "rounds=10"),
+        ('rounds=10" }', 'rounds=10", quantity = "mean_ms" }', "equals is not a partner's cpu_ms", "rounds=10"),
+        ('arm = "pair rounds=11"', 'arm = "alone"', "equals is not a partner's cpu_ms", "rounds=1"),
+    ],
+)
+def test_a_fault_of_a_duet_is_named(folder: Path, old: str, new: str, message: str, remedy: str) -> None:
+    assert old in DUET
+    fault = refused(written(folder, DUET.replace(old, new, 1)))
+    assert message in fault.message
+    assert remedy in str(fault.remedy)
+
+
 def test_the_file_is_kept_as_it_is(folder: Path) -> None:
     experiment = asked(folder, GOOD)
     assert (experiment.name, experiment.text, experiment.settles) == ("mine", GOOD, ("C02",))

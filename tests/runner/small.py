@@ -65,6 +65,30 @@ quantity = "throughput_rps"
 law = "concurrency_limit"
 within = 0.25
 """
+DUET = """
+[load]
+users = 2
+seconds = 2
+repeats = {repeats}
+duet = true
+
+[arms.left]
+service = "flask"
+request = "/sync/burn?rounds=2"
+workers = 1
+
+[arms.right]
+service = "fastapi"
+request = "/async/burn?rounds=2"
+workers = 1
+
+[[predictions]]
+says = "The same work costs much the same."
+arm = "right"
+quantity = "cpu_ms_per_request"
+equals = {{ arm = "left" }}
+within = 0.50
+"""
 
 Told = Callable[[Step], None]
 

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from tests.verdicts import made
 from waitlab.errors import LabError
 from waitlab.runner import cores
 
@@ -17,6 +18,14 @@ def test_the_generator_has_the_last_core_and_the_service_all_others() -> None:
 def test_an_arm_says_how_many_cores_its_service_has(asked: int, service: set[int]) -> None:
     found = cores.share(frozenset({0, 1, 2}), asked)
     assert (found.service, found.generator) == (service, {2})
+
+
+def test_services_in_duet_share_one_core_and_generators_have_the_others() -> None:
+    arm = made.arm(duet=True)
+    found = cores.of(arm, frozenset({0, 2, 5}))
+    assert (found.service, found.generator, found.text) == ({0}, {2, 5}, "0-0")
+    found = cores.of(arm, frozenset({3}))
+    assert (found.service, found.generator) == ({3}, {3})
 
 
 def test_one_core_is_shared() -> None:

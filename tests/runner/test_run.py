@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.runner import small
-from tests.runner.small import QUERY, SINGLES, STREAM
+from tests.runner.small import DUET, QUERY, SINGLES, STREAM
 from tests.waiting import wait_for
 from waitlab import process, results, validity
 from waitlab.errors import LabError
@@ -103,6 +103,53 @@ def _is_a_whole_pair(trial: Trial) -> None:
     assert second.begun == pytest.approx(0.15, abs=0.05)
     assert trial.client
     assert (trial.client.sent, trial.client.counted) == (2, 2)
+
+
+def test_a_duet_is_measured_at_once_on_one_core(tmp_path: Path) -> None:
+    asked = small.ask(tmp_path, DUET)
+    steps: list[Step] = []
+    run = small.run(asked, tmp_path, steps.append)
+    assert {(trial.arm, trial.ended, trial.beside) for trial in run.trials} == {
+        ("left", "measured", ("right",)),
+        ("right", "measured", ("left",)),
+    }
+    assert [broken(trial, asked) for trial in run.trials] == [set(), set()]
+    first, second = run.trials
+    assert first.server
+    assert second.server
+    assert first.client
+    assert second.client
+    assert first.service["cores"] == second.service["cores"] == [min(cores.usable())]
+    assert first.service["nonce"] != second.service["nonce"]
+    spent = [sum(worker.cpu_s for worker in server.workers.values()) for server in (first.server, second.server)]
+    assert min(spent) > 0.1
+    assert sum(spent) < 1.1 * first.client.seconds
+    assert first.client.seconds == pytest.approx(second.client.seconds, abs=0.2)
+    assert [(step.done, step.of) for step in steps] == [(0, 2)] * 7
+    assert steps[-1].arm == f"{first.arm} beside {second.arm}"
+    assert not (tmp_path / "home/trials").exists()
+
+
+def test_a_fault_of_one_in_a_duet_ends_its_partner_too_and_says_whose_it_is(tmp_path: Path) -> None:
+    run = small.run(
+        small.ask(tmp_path, DUET, repeats=2), tmp_path, small.once("measuring", lambda: small.kill("waitlab.serve"))
+    )
+    first, second, *others = run.trials
+    assert first.ended == second.ended
+    assert re.match(r"(left|right): the service ended", first.ended)
+    assert [trial.ended for trial in others] == ["measured", "measured"]
+    assert {trial.repeat for trial in others} == {2}
+
+
+@pytest.mark.long
+def test_an_interrupted_round_of_a_duet_is_run_again_whole(tmp_path: Path) -> None:
+    asked = small.ask(tmp_path, DUET, repeats=2)
+    run = small.run(asked, tmp_path, small.once("measuring", interrupt, repeat=2))
+    assert [trial.ended for trial in run.trials] == ["measured", "measured", "interrupted", "interrupted"]
+    (folder,) = (tmp_path / "results").iterdir()
+    run = small.run(asked, tmp_path, resume=folder)
+    assert [(trial.repeat, trial.ended) for trial in run.trials[4:]] == [(2, "measured"), (2, "measured")]
+    assert {trial.arm for trial in run.trials[4:]} == {"left", "right"}
 
 
 def test_a_service_that_does_not_start_is_told_and_three_end_the_run(

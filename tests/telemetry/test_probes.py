@@ -89,6 +89,34 @@ def test_limiter_and_pools_are_shown(begin: Begin) -> None:
     assert page.splitlines()[0] == "# metrics of worker 1 of service tiny only"
 
 
+def test_cpu_seconds_are_finer_than_ticks_and_hold_threads_that_have_ended() -> None:
+    def burn() -> None:
+        until = time.thread_time() + 0.002
+        while time.thread_time() < until:
+            pass
+
+    before, own = costs.facts(os.getpid()), time.process_time()
+    for _ in range(10):
+        thread = threading.Thread(target=burn)
+        thread.start()
+        thread.join()
+    after, own = costs.facts(os.getpid()), time.process_time() - own
+    assert before is not None
+    assert after is not None
+    assert own >= 0.02
+    assert after.cpu_seconds - before.cpu_seconds == pytest.approx(own, rel=0.2)  # each look computes a little itself
+
+
+def test_a_kernel_without_clocks_of_processes_has_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(clock: int) -> float:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(time, "clock_gettime", none)
+    facts = costs.facts(os.getpid())
+    assert facts is not None
+    assert facts.cpu_seconds == pytest.approx(time.process_time(), abs=0.05)
+
+
 def test_process_facts_follow_the_process() -> None:
     before = costs.facts(os.getpid())
     until = time.thread_time() + 0.1

@@ -26,7 +26,7 @@ from waitlab.trial import Trial
 STAMP, QUESTION = "2026-11-21T10-32-07", 'title = "é"\n'
 MACHINE = {"cores": 4, "kernel": "6.1"}
 TRIALS = [
-    made.trial(repeat=1, measured={"own": 1.5}),
+    made.trial(repeat=1, measured={"own": 1.5}, beside=("partner", "another")),
     made.singles(2.0, 4.0, arm="blocked"),
     Trial("sync", 2, 3, 1, "", "the service died: exit status 3", {}, {"list": [1, None, {"deep": True}]}),
 ]
@@ -100,6 +100,19 @@ def test_killed_at_any_byte_of_a_write_all_earlier_trials_are_there(folder: Path
         run = results.read(folder)
         assert len(run.trials) == 2
         assert bool(run.remarks) == (cut > end - last)
+
+
+def test_a_trial_of_before_there_were_duets_ran_beside_nobody(folder: Path) -> None:
+    record = json.loads((folder / results.TRIALS).read_bytes().splitlines()[3])["record"]
+    del record["beside"]
+    change(folder / results.TRIALS, lambda raw: raw[: raw.rstrip(b"\n").rfind(b"\n") + 1] + signed(record))
+    assert results.read(folder).trials == tuple(TRIALS)
+
+
+def test_what_ran_at_once_is_written_at_once(folder: Path) -> None:
+    pair = [made.trial(repeat=2, arm=name) for name in ("left", "right")]
+    results.append(folder, *pair)
+    assert list(results.read(folder).trials[3:]) == pair
 
 
 def test_the_next_trial_is_written_over_what_a_kill_left(folder: Path) -> None:

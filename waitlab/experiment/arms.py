@@ -13,6 +13,7 @@ from waitlab.serve import settings
 
 MOST_ARMS = 64
 FORMS = ("users", "concurrent", "rate")
+FEWEST_IN_DUET, MOST_IN_DUET = 2, 4
 PATH = tables.matching(r"/[!-~]{1,300}", "a path with its parameters, such as /sync/sleep?ms=200")
 
 LOAD: dict[str, Check] = {
@@ -25,6 +26,7 @@ LOAD: dict[str, Check] = {
     "victim": PATH,
     "expects_errors": tables.switch,
 }
+    "duet": tables.switch,
 
 
 def _setting(name: str, kind: type) -> Check:
@@ -71,9 +73,28 @@ def read(place: Place, found: object, shared: Mapping[str, Any]) -> tuple[Arm, .
     if not arms:
         raise place.fault("is empty", "name what is compared: [arms.NAME]")
     return tuple(arms)
+    _check_duet(place, [arm for arm in arms if arm.load.duet])
 
 
 def _family(place: Place, name: str, table: Mapping[str, Any], shared: Mapping[str, Any], before: int) -> list[Arm]:
+def _check_duet(place: Place, members: list[Arm]) -> None:
+    """Those that share one core: two to four, each with the same window and repeats, and nothing beside its load."""
+    if members and not FEWEST_IN_DUET <= len(members) <= MOST_IN_DUET:
+        counted = f"{len(members)} arm{'s' if len(members) > 1 else ''} in duet"
+        raise place.fault(f"has {counted}", f"say duet = true in {FEWEST_IN_DUET} to {MOST_IN_DUET} arms")
+    for arm in members:
+        at = place.at(arm.family)
+        given = [key for key in ("concurrent", "victim") if getattr(arm.load, key)]
+        given += [key for key in ("cores",) if key in arm.knobs]
+        if given:
+            raise at.at(given[0]).fault("does not go with duet", "all arms in duet share one core, each with its load")
+        for key in ("repeats", "seconds"):
+            mine, others = getattr(arm.load, key), getattr(members[0].load, key)
+            if mine != others:
+                hint = f"all arms in duet have the same window and repeats: {members[0].name} says {others:g}"
+                raise at.at(key).fault(f"= {mine:g} differs within the duet", hint)
+
+
     """The members of one [arms.NAME], of which `before` are there already."""
     options = {key: _options(place.at(key), key, value) for key, value in table.items()}
     for key in ("service", "request"):

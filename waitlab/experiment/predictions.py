@@ -25,6 +25,7 @@ PREDICTION: dict[str, Check] = {
 }
 WORDS = ("says", "quantity", "within", "expected", "instead")
 REFERENCE: dict[str, Check] = {"arm": tables.text, "quantity": tables.text, "times": tables.number(1e-9, 1e9)}
+CPU_A_REQUEST, COUNTED = "cpu_ms_per_request", ("error_ratio", "uncounted")  # what means something in duet
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def _of_arm(place: Place, given: Mapping[str, Any], arm: Arm, known: Known) -> P
     _refuse_circle(place, prediction)
     return prediction
 
+    _refuse_beside(place, prediction, known)
 
 def _law(place: Place, name: str, arm: Arm, quantity: str) -> Law:
     if name not in LAWS:
@@ -149,6 +151,23 @@ def _check_quantity(place: Place, name: str, arm: Arm, known: Known) -> None:
 
 def _refuse_circle(place: Place, prediction: Prediction) -> None:
     """What is predicted from itself is always confirmed."""
+def _refuse_beside(place: Place, prediction: Prediction, known: Known) -> None:
+    """Of arms that share one core their CPU a request has meaning, one against another, and what is counted."""
+    in_duet = {arm.name for arm in known.arms if arm.load.duet}
+    bounds = (prediction.equals, prediction.at_least, prediction.at_most)
+    sources = [one for one in (*bounds, *prediction.measured.values()) if isinstance(one, Reference)]
+    if not in_duet & {prediction.arm, *(source.arm for source in sources)} or prediction.quantity in COUNTED:
+        return
+    if prediction.quantity != CPU_A_REQUEST:
+        hint = f"arms in duet share one core: of them say {CPU_A_REQUEST}, {' or '.join(COUNTED)}"
+        raise place.at("quantity").fault(f"= {prediction.quantity!r} means nothing in duet", hint)
+    partners = {prediction.arm, *(source.arm for source in sources)}
+    if prediction.law or len(partners) != 2 or partners - in_duet or sources[0].quantity != CPU_A_REQUEST:
+        bound = next(bound for bound in BOUNDS if getattr(prediction, bound) not in ("", None))
+        hint = f'hold it against another arm in duet: {{ arm = "{min(in_duet - {prediction.arm})}", times = 1.1 }}'
+        raise place.at(bound).fault(f"is not a partner's {CPU_A_REQUEST}", hint)
+
+
     sources = (prediction.equals, prediction.at_least, prediction.at_most, *prediction.measured.values())
     for source in sources:
         if isinstance(source, Reference) and (source.arm, source.quantity) == (prediction.arm, prediction.quantity):

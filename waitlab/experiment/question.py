@@ -14,7 +14,9 @@ class Load:
     scheduled arrivals at `rate` a second; the other two are 0.
 
     `seconds` is the measured window, after the warm-up. `victim`: path of a second, light stream of requests beside it,
-    sent by one client `VICTIM_RATE` times a second.
+    sent by one client `VICTIM_RATE` times a second. `duet`: the arm is measured at the same time as all others that say
+    so, on one core, so that noise meets them alike. `inner_repeats`: as many as an arm within a sweep gets, in place of
+    `repeats`, where nothing but the fit of the whole sweep is judged.
     """
 
     users: int = 0
@@ -25,6 +27,8 @@ class Load:
     repeats: int = 3
     victim: str = ""
     expects_errors: bool = False
+    duet: bool = False
+    inner_repeats: int = 1
 
 
 @dataclass(frozen=True)
@@ -90,3 +94,9 @@ class Experiment:
     needs: str = ""
     measure: Path | None = None
     text: str = field(default="", repr=False)  # the file, verbatim: it is stored with the result
+
+    @property
+    def turns(self) -> tuple[tuple[Arm, ...], ...]:
+        """The arms as they are run: one by itself, those in duet together, in the place of the first of them."""
+        together = tuple(arm for arm in self.arms if arm.load.duet)
+        return tuple(together if arm.load.duet else (arm,) for arm in self.arms if arm not in together[1:])

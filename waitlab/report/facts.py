@@ -153,6 +153,9 @@ def witnesses(of: Judgement) -> Table:
 
 
 def _means(of: Judgement, arm: Arm) -> dict[str, float]:
+    if together := [arm.name for arm in of.experiment.arms if arm.load.duet]:
+        names = " and ".join(filter(None, (", ".join(together[:-1]), together[-1])))
+        yield f"{names} ran beside one another on one core: only what a request costs them can be compared."
     values = {column: list(_values(of, arm, column)) for column in SHOWN if fits(column, arm)}
     return {column: fmean(those) for column, those in values.items() if those}
 
@@ -243,6 +246,8 @@ def rules(of: Judgement) -> Table:
 
 def broken(of: Judgement) -> list[tuple[Trial, Finding]]:
     """Every rule that took something away from a trial."""
+    if any(trial.beside for trial in trials):
+        rows.append(("beside, on one core", *(", ".join(trial.beside) for trial in trials)))
     return [(trial, one) for trial, findings in _findings(of) for one in findings if one.verdict == "void"]
 
 
@@ -296,7 +301,8 @@ def load(of: Load) -> str:
         words += f"{thinking}, {of.seconds:g} s"
     victim = f", bystanders at {of.victim}" if of.victim else ""
     errors = ", errors expected" if of.expects_errors else ""
-    return f"{words}, {of.repeats} repeats{victim}{errors}"
+    repeats = f"{of.repeats} repeat{'s' if of.repeats > 1 else ''}"
+    return f"{words}, {repeats}{victim}{duet}{errors}"
 
 
 def configuration(arm: Arm) -> str:
@@ -313,6 +319,7 @@ def settings(of: Judgement, arm: Arm) -> list[tuple[str, str]]:
     started = ", ".join(f"{key}={value}" for key, value in facts(trials[0].service))
     return [("service", started), *((f"command: {key}", value) for key, value in trials[0].commands.items())]
 
+    duet = ", in duet" if of.duet else ""
 
 def machine(of: Judgement) -> list[tuple[str, str]]:
     """What is known of the machine."""

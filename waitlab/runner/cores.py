@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from waitlab.errors import LabError
+from waitlab.experiment import Arm
 from waitlab.telemetry import cgroup
 
 
@@ -41,6 +42,14 @@ def share(of: frozenset[int], asked: int | None) -> Share:
             f"the arm needs {wanted} cores, and this machine gives {len(every)}", "use a larger machine", 122
         )
     return Share(frozenset(every[:wanted]), frozenset(every[-1:]), of)
+
+
+def of(arm: Arm, usable: frozenset[int]) -> Share:
+    """What the arm's trial has: in duet the first core, with its partners' services, and the others for generators."""
+    if arm.load.duet:
+        service = frozenset(sorted(usable)[:1])
+        return Share(service, usable - service or service, usable)
+    return share(usable, arm.knobs.get("cores"))  # type: ignore[arg-type]  # read as a whole number
 
 
 @contextmanager

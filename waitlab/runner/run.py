@@ -11,12 +11,12 @@ from typing import Any
 
 from waitlab import configuration, judgement, machine, results
 from waitlab.errors import LabError
-from waitlab.experiment import Experiment
+from waitlab.experiment import Arm, Experiment
 from waitlab.runner import cores, measures, order
-from waitlab.runner.order import Planned
+from waitlab.runner.order import Turn
 from waitlab.runner.surroundings import POSTGRES, surroundings
 from waitlab.runner.trial import MEASURED, Draft, Ground
-from waitlab.runner.trial import run as run_trial
+from waitlab.runner.trial import run as run_trials
 from waitlab.serve import settings
 
 MOST_IN_A_ROW = 3  # trials that could not be measured: what ails them will ail the next one too
@@ -28,7 +28,9 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Step:
-    """Where a run is: `done` of its `of` trials have ended, and this one is `doing` something."""
+    """Where a run is: `done` of its `of` trials have ended, and this one is `doing` something. Several that run at once
+    are one step, `arm` all their names.
+    """
 
     arm: str
     repeat: int
@@ -78,27 +80,37 @@ def machine_facts() -> dict[str, Any]:
     return machine.measure().as_dict() | {"versions": dict(_versions())}
 
 
-def _run_all(plan: tuple[Planned, ...], seed: int, ground: Ground, folder: Path, told: Callable[[Step], None]) -> None:
-    """Every planned trial, each written down as it ends; an interrupted one too."""
-    in_a_row = 0
-    for done, one in enumerate(plan):
+def _run_all(plan: tuple[Turn, ...], seed: int, ground: Ground, folder: Path, told: Callable[[Step], None]) -> None:
+    """Every planned trial, each written down as it ends, those of a duet together; interrupted ones too."""
+    of, done, in_a_row = sum(map(len, plan)), 0, 0
+    for turn in plan:
+        name = " beside ".join(one.arm.name for one in turn)
 
-        def doing(what: str, one: Planned = one, done: int = done) -> None:
-            told(Step(one.arm.name, one.repeat, done, len(plan), what))
+        def doing(what: str, name: str = name, repeat: int = turn[0].repeat, done: int = done) -> None:
+            told(Step(name, repeat, done, of, what))
 
-        draft = Draft(one, seed)
-        try:
-            trial = run_trial(draft, ground, doing)
-        except KeyboardInterrupt:
-            results.append(folder, draft.ended("interrupted"))
-            raise
-        results.append(folder, trial)
-        doing(trial.ended)
-        if int(one.arm.knobs.get("cores", 1)) <= len(ground.usable):  # an arm too large for here says nothing of others
-            in_a_row = 0 if trial.ended == MEASURED else in_a_row + 1
-        if in_a_row == MOST_IN_A_ROW and done + 1 < len(plan):
-            message = f"{in_a_row} trials in a row could not be measured, the last, {one.arm.name}: {trial.ended}"
+        ended = _run_turn(turn, seed, ground, folder, doing)
+        doing(ended)
+        done += len(turn)
+        if int(turn[0].arm.knobs.get("cores", 1)) <= len(
+            ground.usable
+        ):  # one too large for here says nothing of others
+            in_a_row = 0 if ended == MEASURED else in_a_row + 1
+        if in_a_row == MOST_IN_A_ROW and done < of:
+            message = f"{in_a_row} trials in a row could not be measured, the last, {name}: {ended}"
             raise EndedError(message, "mend that; --resume goes on with what is left", 122, folder)
+
+
+def _run_turn(turn: Turn, seed: int, ground: Ground, folder: Path, told: Callable[[str], None]) -> str:
+    """Run one trial, or those of a duet at once, and write down what there is of them; how they ended."""
+    drafts = [Draft(one, seed) for one in turn]
+    try:
+        trials = run_trials(drafts, ground, told)
+    except KeyboardInterrupt:
+        results.append(folder, *(draft.ended("interrupted") for draft in drafts))
+        raise
+    results.append(folder, *trials)
+    return trials[0].ended
 
 
 @contextmanager
@@ -120,7 +132,9 @@ def _concluding(asked: Experiment, folder: Path, began: float) -> Iterator[None]
 def conclude(asked: Experiment, folder: Path, began: float, interrupted: bool = False) -> None:
     """Judge what the folder holds, and write the verdict beside it."""
     found = judgement.judge(results.read(folder), asked, interrupted)
-    results.conclude(folder, judgement.as_json(found, Path(folder.name), time.monotonic() - began))  # no path: it travels
+    results.conclude(
+        folder, judgement.as_json(found, Path(folder.name), time.monotonic() - began)
+    )  # no path: it travels
 
 
 def _create(asked: Experiment, root: Path, facts: Mapping[str, Any]) -> Path:
@@ -134,10 +148,15 @@ def _seed_of(folder: Path, seed: int) -> int:
 
 
 def _connections(asked: Experiment) -> int:
-    """How many of PostgreSQL's the neediest arm may take."""
-    needy = [arm for arm in asked.arms if POSTGRES in configuration.dependencies(arm)]
-    known = [settings.read(configuration.environment(arm)) for arm in needy]
-    return max((one.workers * one.pool_size for one in known), default=0)
+    """How many of PostgreSQL's the neediest arm may take, or those of a duet together."""
+    return max(sum(map(_connections_of, turn)) for turn in asked.turns)
+
+
+def _connections_of(arm: Arm) -> int:
+    if POSTGRES not in configuration.dependencies(arm):
+        return 0
+    known = settings.read(configuration.environment(arm))
+    return known.workers * known.pool_size
 
 
 def _versions() -> Iterator[tuple[str, str]]:

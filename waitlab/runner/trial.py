@@ -1,14 +1,17 @@
-"""One trial, step by step: serve, check who answers and what, load, warm up, measure, drain, count, check again."""
+"""Trials, step by step: serve, check who answers and what, load, warm up, measure, drain, count, check again.
+
+Mostly one trial by itself. Those of a duet take every step together: single-threaded, so that Ctrl-C ends all of them.
+"""
 
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from waitlab import configuration, drive, forecast
 from waitlab.errors import LabError
@@ -31,6 +34,7 @@ FIRST_ANSWER_SECONDS = 30.0  # beyond what the first response takes: the generat
 SETTLE_SECONDS = 5.0  # an answer is whole for its client before the service has counted it
 
 Told = Callable[[str], None]
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Draft:
             seed=self.seed,
             began=self.began,
             ended=how,
+            beside=one.beside,
             **{**blank, **self.known},
         )
 
@@ -76,34 +81,67 @@ class _Stage:
     serving: Serving
     folder: Path
     draft: Draft
-    told: Told
 
     def note(self, **found: Any) -> None:
         self.draft.known |= found
 
     def read_noise(self) -> Reading:
+        """What the machine did; the partners of a duet are this run's processes too, and nobody foreign."""
         return noise.read(self.share.usable, self.ground.around.pids)
 
+    @property
+    def is_alone(self) -> bool:
+        return not self.draft.planned.beside
 
-def run(draft: Draft, ground: Ground, told: Told) -> Trial:
-    """The trial that `draft` plans. A fault of the service or around it ends the trial alone, with the reason."""
-    arm, around = draft.planned.arm, ground.around
-    needs = configuration.dependencies(arm)
+    @property
+    def cores(self) -> float:
+        """What its service has of them: in duet its part of the one."""
+        return len(self.share.service) / (1 + len(self.draft.planned.beside))
+
+
+@dataclass(frozen=True)
+class _Driven:
+    """A stage with its load."""
+
+    stage: _Stage
+    driver: drive.Driver
+    began: Counts
+
+
+def run(drafts: Sequence[Draft], ground: Ground, told: Told) -> tuple[Trial, ...]:
+    """The trials that `drafts` plan: one, or those of a duet, each step taken by all before the next.
+
+    A fault of a service or around it ends these trials alone, with the reason.
+    """
+    around = ground.around
+    needs = frozenset(need for draft in drafts for need in configuration.dependencies(draft.planned.arm))
     try:
-        share = cores.share(ground.usable, arm.knobs.get("cores"))  # type: ignore[arg-type]  # read as a whole number
+        share = cores.of(drafts[0].planned.arm, ground.usable)
         _require(around.ailment(needs))
         surroundings.refuse_other_load(around.targets)
-        with cores.kept_to(share.generator), _folder(around.folder / f"trial-{draft.planned.order}") as folder:
+        with cores.kept_to(share.generator), ExitStack() as until_ended:
             told("starting")
-            with service.serving(arm, share, around, folder) as serving, _blaming(serving):
-                _serve(_Stage(arm, share, ground, serving, folder, draft, told))
+            stages = [until_ended.enter_context(_on_stage(draft, share, ground)) for draft in drafts]
+            with _blaming(stages):
+                _serve(stages, told)
                 _require(around.ailment(needs))
     except LabError as error:
-        return draft.ended(error.message)
+        return tuple(draft.ended(error.message) for draft in drafts)
     except OSError as error:  # no room or no right where a trial writes
-        return draft.ended(str(error))
-    trial = draft.ended(MEASURED)
-    return replace(trial, measured=measures.measured(ground.functions, trial))
+        return tuple(draft.ended(str(error)) for draft in drafts)
+    trials = (draft.ended(MEASURED) for draft in drafts)
+    return tuple(replace(trial, measured=measures.measured(ground.functions, trial)) for trial in trials)
+
+
+@contextmanager
+def _on_stage(draft: Draft, share: Share, ground: Ground) -> Iterator[_Stage]:
+    """The service of one trial, in a folder of its own, for the length of a `with`."""
+    arm, around = draft.planned.arm, ground.around
+    with _folder(around.folder / f"trial-{draft.planned.order}") as folder, ExitStack() as until_ended:
+        with _naming(draft):
+            serving = until_ended.enter_context(service.serving(arm, share, around, folder))
+        draft.known |= {"service": serving.facts, "commands": {"service": service.command(arm, share)}}
+        yield _Stage(arm, share, ground, serving, folder, draft)
 
 
 def checked(serving: Serving, arm: Arm, draft: Draft) -> identity.Entry:
@@ -122,31 +160,32 @@ def _name(arm: Arm) -> tuple[str, str]:
     return style, workload
 
 
-def _serve(stage: _Stage) -> None:
-    """From a service that serves to one that has been measured."""
-    stage.note(service=stage.serving.facts, commands={"service": service.command(stage.arm, stage.share)})
-    stage.told("verifying")
-    before = checked(stage.serving, stage.arm, stage.draft)
-    if stage.arm.load.concurrent:
-        _send_singles(stage)
+def _serve(stages: Sequence[_Stage], told: Told) -> None:
+    """From services that serve to ones that have been measured."""
+    told("verifying")
+    before = _each(stages, lambda stage: checked(stage.serving, stage.arm, stage.draft))
+    if stages[0].arm.load.concurrent:
+        _send_singles(stages[0], told)
         during = []
     else:
-        during = [_drive(stage)]
-    stage.note(identity=(before, *during, identity.ask(stage.serving)))
+        during = [_drive(stages, told)]
+    after = _each(stages, lambda stage: identity.ask(stage.serving))
+    for stage, *said in zip(stages, before, *during, after, strict=True):
+        stage.note(identity=tuple(said))
 
 
-def _send_singles(stage: _Stage) -> None:
+def _send_singles(stage: _Stage, told: Told) -> None:
     """A few requests at once, each on a connection of its own."""
     serving, count = stage.serving, stage.arm.load.concurrent
     began, before, readings = observe.counts(serving), observe.look(serving), [stage.read_noise()]
-    stage.told("measuring")
+    told("measuring")
     sent = singles.send(serving, stage.arm.request, count)
     after = observe.look(serving)
     readings.append(stage.read_noise())
     samples = Samples()
     samples.take(serving, last=True)
     drained = _settled(serving, began, count)
-    stage.told("ending")
+    told("ending")
     stage.note(
         singles=sent.requests,
         client=sent.client,
@@ -155,89 +194,116 @@ def _send_singles(stage: _Stage) -> None:
     )
 
 
-def _drive(stage: _Stage) -> identity.Entry:
-    """A load of users or of scheduled arrivals; who answered in the middle of it."""
-    serving, load = stage.serving, stage.arm.load
-    began, folder = observe.counts(serving), stage.folder / "load"
+def _drive(stages: Sequence[_Stage], told: Told) -> list[identity.Entry]:
+    """A load of users or of scheduled arrivals for each; who answered in the middle of it."""
+    with ExitStack() as until_ended:
+        loads = _each(stages, lambda stage: until_ended.enter_context(_driving(stage)))
+        told("warming up")
+        warm_up_s = _warm_up(loads)
+        told("measuring")
+        windows, readings = _measure(loads)
+        told("draining")
+        for one in loads:
+            with _naming(one.stage.draft):
+                one.driver.stop()
+        drained = [_settled(one.stage.serving, one.began, one.driver.sent - _uncounted(one)) for one in loads]
+        told("ending")
+        for one, window, counted in zip(loads, windows, drained, strict=True):
+            one.stage.note(warm_up_s=warm_up_s, machine=noise.machine(readings, one.stage.share))
+            _note_window(one, window, counted)
+    askings = {id(stage): window.asking for stage, window in zip(stages, windows, strict=True)}
+    return _each(stages, lambda stage: askings[id(stage)].answer())
+
+
+@contextmanager
+def _driving(stage: _Stage) -> Iterator[_Driven]:
+    began, folder = observe.counts(stage.serving), stage.folder / "load"
     folder.mkdir()
-    with drive.driving(serving.url, stage.arm.request, load, folder, stage.ground.around.inherited) as driver:
+    arm, environment = stage.arm, stage.ground.around.inherited
+    with drive.driving(stage.serving.url, arm.request, arm.load, folder, environment) as driver:
         stage.note(commands={**stage.draft.known["commands"], "load": driver.command})
-        stage.told("warming up")
-        warm_up_s = _warm_up(stage, driver)
-        stage.told("measuring")
-        window = _measure(stage, driver)
-        stage.told("draining")
-        driver.stop()
-        uncounted = driver.victim_sent if load.victim in paths.UNMEASURED else 0
-        drained = _settled(serving, began, driver.sent - uncounted)
-        stage.told("ending")
-        start, end = window.before.at, window.after.at
-        client = drive.client(driver, start, end)
-        verified, wrong = _judge_samples(driver)
-        stage.note(
-            warm_up_s=warm_up_s,
-            client=replace(client, sent=client.sent - uncounted),
-            slices=drive.slices(driver.answers, start, end, SLICES),
-            server=observe.server(window.before, window.after, window.samples, _name(stage.arm), (began, drained)),
-            machine=noise.machine(window.readings, stage.share),
-            verified=stage.draft.known["verified"] + verified,
-            wrong_answers=wrong,
-        )
-    return window.asking.answer()
+        yield _Driven(stage, driver, began)
 
 
-def _warm_up(stage: _Stage, driver: drive.Driver) -> float:
-    """Seconds from the first request until the load is steady; at most the window's, or one response time."""
-    load = stage.arm.load
-    predicted_s = forecast.warm_up_s(stage.arm, len(stage.share.service))
-    first = _first_request(stage, driver, predicted_s)
+def _uncounted(one: _Driven) -> int:
+    """Requests that the service's ledger leaves out: those of a victim at /healthz or /about."""
+    return one.driver.victim_sent if one.stage.arm.load.victim in paths.UNMEASURED else 0
+
+
+def _note_window(one: _Driven, window: "_Window", drained: Counts) -> None:
+    """What both witnesses say of the window, once the load is drained."""
+    stage, driver = one.stage, one.driver
+    start, end = window.before.at, window.after.at
+    client = drive.client(driver, start, end)
+    verified, wrong = _judge_samples(driver)
+    stage.note(
+        client=replace(client, sent=client.sent - _uncounted(one)),
+        slices=drive.slices(driver.answers, start, end, SLICES),
+        server=observe.server(window.before, window.after, window.samples, _name(stage.arm), (one.began, drained)),
+        verified=stage.draft.known["verified"] + verified,
+        wrong_answers=wrong,
+    )
+
+
+def _warm_up(loads: Sequence[_Driven]) -> float:
+    """Seconds from the moment at which every load has begun until all are steady; for each at most as long as its
+    window, or one response time.
+    """
+    predicted = [forecast.warm_up_s(one.stage.arm, one.stage.cores) for one in loads]
+    first = max(_first_request(loads, one, wait_s) for one, wait_s in zip(loads, predicted, strict=True))
     while True:
-        _pause(stage, driver, time.monotonic() + POLL_SECONDS)
-        now, answered = time.monotonic(), driver.answers
-        least_s = steady.least_s(predicted_s, answered)
-        if now - first >= max(least_s, load.seconds):
-            return now - first
-        if steady.is_warm(answered, load, first, least_s, now):
+        _pause(loads, time.monotonic() + POLL_SECONDS)
+        now = time.monotonic()
+        if all(_is_warm(one, wait_s, first, now) for one, wait_s in zip(loads, predicted, strict=True)):
             return now - first
 
 
-def _first_request(stage: _Stage, driver: drive.Driver, predicted_s: float) -> float:
+def _is_warm(one: _Driven, predicted_s: float, first: float, now: float) -> bool:
+    """Whether a load that began at `first` is steady, or had the time to be."""
+    answers_, load = one.driver.answers, one.stage.arm.load
+    least_s = steady.least_s(predicted_s, answers_)
+    return now - first >= max(least_s, load.seconds) or steady.is_warm(answers_, load, first, least_s, now)
+
+
+def _first_request(loads: Sequence[_Driven], one: _Driven, predicted_s: float) -> float:
     """When the load began (monotonic seconds), known once the first answer is there."""
     until = time.monotonic() + FIRST_ANSWER_SECONDS + predicted_s
-    while not driver.answers:
-        _pause(stage, driver, time.monotonic() + POLL_SECONDS)
+    while not one.driver.answers:
+        _pause(loads, time.monotonic() + POLL_SECONDS)
         _require("nothing was answered" if time.monotonic() > until else "")
-    return min(answer.intended for answer in driver.answers)
+    return min(answer.intended for answer in one.driver.answers)
 
 
 @dataclass(frozen=True)
 class _Window:
-    """What the runner saw of the measured time."""
+    """What the runner saw of a service in the measured time."""
 
     before: Look
     after: Look
     samples: Samples
-    readings: list[Reading]
     asking: Asking
 
 
-def _measure(stage: _Stage, driver: drive.Driver) -> _Window:
-    """Look at the service at both ends of the window, and at the machine once a slice."""
-    seconds, serving = stage.arm.load.seconds, stage.serving
+def _measure(loads: Sequence[_Driven]) -> tuple[list[_Window], list[Reading]]:
+    """Look at every service at both ends of the window, and at the machine once a slice."""
+    stages = [one.stage for one in loads]
+    seconds, services = stages[0].arm.load.seconds, [stage.serving for stage in stages]
     ticks = max(SLICES, math.ceil(seconds))
-    before, samples = observe.look(serving), Samples()
-    readings = [stage.read_noise()]
+    before, samples = [observe.look(serving) for serving in services], [Samples() for _ in services]
+    began, readings = before[0].at, [stages[0].read_noise()]
     for tick in range(1, ticks):
-        _pause(stage, driver, before.at + tick * seconds / ticks)
-        readings.append(stage.read_noise())
-        samples.take(serving, last=False)
+        _pause(loads, began + tick * seconds / ticks)
+        readings.append(stages[0].read_noise())
+        for serving, taken in zip(services, samples, strict=True):
+            taken.take(serving, last=False)
         if tick == ticks // 2:
-            asking = Asking(serving)
-    _pause(stage, driver, before.at + seconds)
-    after = observe.look(serving)
-    readings.append(stage.read_noise())
-    samples.take(serving, last=True)
-    return _Window(before, after, samples, readings, asking)
+            asking = [Asking(serving) for serving in services]
+    _pause(loads, began + seconds)
+    after = [observe.look(serving) for serving in services]
+    readings.append(stages[0].read_noise())
+    for serving, taken in zip(services, samples, strict=True):
+        taken.take(serving, last=True)
+    return [_Window(*seen) for seen in zip(before, after, samples, asking, strict=True)], readings
 
 
 def _judge_samples(driver: drive.Driver) -> tuple[int, tuple[str, ...]]:
@@ -261,12 +327,14 @@ def _settled(serving: Serving, began: Counts, sent: int) -> Counts:
         time.sleep(POLL_SECONDS / 4)
 
 
-def _pause(stage: _Stage, driver: drive.Driver, until: float) -> None:
-    """Wait, and notice at once when the service or the generator has gone."""
+def _pause(loads: Sequence[_Driven], until: float) -> None:
+    """Wait, and notice at once when a service or a generator has gone."""
     while (left := until - time.monotonic()) > 0:
         time.sleep(min(POLL_SECONDS, left))
-        _require(stage.serving.ailment)
-        _require("" if driver.alive else "the load generator ended in the middle of its load")
+        for one in loads:
+            with _naming(one.stage.draft):
+                _require(one.stage.serving.ailment)
+                _require("" if one.driver.alive else "the load generator ended in the middle of its load")
 
 
 def _require(ailment: str) -> None:
@@ -274,14 +342,37 @@ def _require(ailment: str) -> None:
         raise LabError(ailment)
 
 
+def _each(stages: Sequence[_Stage], step: Callable[[_Stage], Found]) -> list[Found]:
+    """One step of every trial, in turn."""
+    found = []
+    for stage in stages:
+        with _naming(stage.draft):
+            found.append(step(stage))
+    return found
+
+
 @contextmanager
-def _blaming(serving: Serving) -> Iterator[None]:
+def _naming(draft: Draft) -> Iterator[None]:
+    """A fault of one trial of a duet ends them all: it says whose it is."""
+    try:
+        yield
+    except (LabError, OSError) as error:
+        if not draft.planned.beside:
+            raise
+        told = error.message if isinstance(error, LabError) else str(error)
+        raise LabError(f"{draft.planned.arm.name}: {told}") from error
+
+
+@contextmanager
+def _blaming(stages: Sequence[_Stage]) -> Iterator[None]:
     """A service that has ended is the reason of whatever failed for want of it."""
     try:
         yield
     except (LabError, OSError) as error:
-        told = error.message if isinstance(error, LabError) else str(error)
-        raise LabError(serving.ailment or told) from error
+        for stage in stages:
+            with _naming(stage.draft):
+                _require(stage.serving.ailment)
+        raise LabError(error.message if isinstance(error, LabError) else str(error)) from error
 
 
 @contextmanager

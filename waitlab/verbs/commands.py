@@ -22,8 +22,7 @@ def commands(arm: Arm) -> dict[str, str]:
 def _service(arm: Arm) -> str:
     from waitlab.runner import cores, service  # noqa: PLC0415
 
-    asked = arm.knobs.get("cores")
     try:
-        return service.command(arm, cores.share(cores.usable(), int(asked) if asked else None))
+        return service.command(arm, cores.of(arm, cores.usable()))
     except LabError as error:
         return f"cannot be started here: {error.message}"

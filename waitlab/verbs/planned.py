@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from random import SystemRandom
 from typing import Any
 
@@ -46,8 +46,9 @@ def cores() -> int:
 
 def plan(asked: Experiment, seed: int, cores: float) -> dict[str, Any]:
     """The plan as a program reads it."""
-    trials = order.planned(asked, seed)
+    trials = [one for turn in order.planned(asked, seed) for one in turn]
     arms = {arm.name: arm for arm in asked.arms}
+    turns = {arm.name: turn for turn in asked.turns for arm in turn}
     return {
         "experiment": asked.name,
         "title": asked.title,
@@ -57,28 +58,33 @@ def plan(asked: Experiment, seed: int, cores: float) -> dict[str, Any]:
         "seed": seed,
         "seconds": round(forecast.run_s(asked, cores), 1),
         "warnings": list(forecast.warnings(asked, cores)),
-        "arms": [_arm(arm, cores) for arm in asked.arms],
-        "trials": [{"order": one.order, "arm": one.arm.name, "repeat": one.repeat} for one in trials],
-        "predictions": [_prediction(one, arms[one.arm], cores) for one in asked.predictions],
+        "arms": [_arm(arm, turns[arm.name], cores) for arm in asked.arms],
+        "trials": [
+            {"order": one.order, "arm": one.arm.name, "repeat": one.repeat, "beside": list(one.beside)}
+            for one in trials
+        ],
+        "predictions": [_prediction(one, arms, cores) for one in asked.predictions],
     }
 
 
-def _arm(arm: Arm, cores: float) -> dict[str, Any]:
+def _arm(arm: Arm, turn: tuple[Arm, ...], cores: float) -> dict[str, Any]:
+    each = forecast.cores_of(turn, cores)
     return {
         "arm": arm.name,
         "service": facts.configuration(arm),
         "request": arm.request,
         "load": facts.load(arm.load),
         "needs": sorted(configuration.dependencies(arm)),
-        "response_seconds": round(forecast.response_s(arm, cores), 3),
-        "warm_up_seconds": round(forecast.warm_up_s(arm, cores), 1),
-        "trial_seconds": round(forecast.trial_s(arm, cores), 1),
+        "response_seconds": round(forecast.response_s(arm, each), 3),
+        "warm_up_seconds": round(forecast.warm_up_s(arm, each), 1),
+        "trial_seconds": round(forecast.turn_s(turn, cores), 1),
         "commands": commands(arm),
     }
 
 
-def _prediction(one: Prediction, arm: Arm, cores: float) -> dict[str, Any]:
-    value, formula = predicted(one, arm, cores)
+def _prediction(one: Prediction, arms: Mapping[str, Arm], cores: float) -> dict[str, Any]:
+    levels = [_level(at, member, arms[member.arm], cores) for at, member in one.members.items()]
+    value, formula = _of_sweep(one, levels) if levels else predicted(one, arms[one.arm], cores)
     kind = "at_least" if one.at_least is not None else "at_most" if one.at_most is not None else "equals"
     return {
         "says": one.says,
@@ -90,7 +96,20 @@ def _prediction(one: Prediction, arm: Arm, cores: float) -> dict[str, Any]:
         "predicted": value,
         "within": one.within,
         "expected": one.expected,
+        "over": one.over,
+        "levels": levels,
     }
+
+
+def _level(at: float, member: Prediction, arm: Arm, cores: float) -> dict[str, Any]:
+    value, formula = predicted(member, arm, cores)
+    return {"arm": member.arm, "at": at, "predicted": value, "formula": formula}
+
+
+def _of_sweep(one: Prediction, levels: Sequence[dict[str, Any]]) -> tuple[float, str]:
+    """Of a sweep that is judged as one: measured / predicted is 1, and the formulas of both ends."""
+    ends = {levels[place]["formula"]: levels[place]["at"] for place in (0, -1)}
+    return 1.0, ", ".join(f"at {one.over}={at:g} {formula}" if len(ends) > 1 else formula for formula, at in ends.items())
 
 
 def predicted(one: Prediction, arm: Arm, cores: float) -> tuple[float | None, str]:
@@ -123,7 +142,9 @@ def _print(asked: Experiment, found: dict[str, Any], to: Console) -> None:
     for warning in found["warnings"]:
         to.print(Text(f"Mind: {shown(warning, 300)}", "yellow"))
     trials, seed = len(found["trials"]), found["seed"]
-    to.print(f"{trials} trials in the order of seed {seed}, about {minutes(found['seconds'])}. Nothing was run.")
+    rounds = next((arm.load.repeats for arm in asked.arms if arm.load.duet), 0)
+    duet = f", those in duet in {rounds} rounds, all of one at the same time," if rounds else ""
+    to.print(f"{trials} trials{duet} in the order of seed {seed}, about {minutes(found['seconds'])}. Nothing was run.")
 
 
 def _arms(arms: list[dict[str, Any]]) -> Table:
@@ -144,17 +165,19 @@ def _predictions(asked: Experiment, found: list[dict[str, Any]]) -> Table:
     before = ""
     for one, known in zip(asked.predictions, found, strict=True):
         says, before = ("" if one.says == before else one.says), one.says
-        table.add_row(Text(says), Text(one.arm), _told(one, known["predicted"]), Text(known["formula"]), one.expected)
+        table.add_row(Text(says), Text(one.about), _told(one, known), Text(known["formula"]), one.expected)
     return table
 
 
-def _told(one: Prediction, value: float | None) -> str:
-    return " ".join(_words(one, value))
+def _told(one: Prediction, known: Mapping[str, Any]) -> str:
+    return " ".join(_words(one, [level["predicted"] for level in known["levels"]] or [known["predicted"]]))
 
 
-def _words(one: Prediction, value: float | None) -> Iterator[str]:
+def _words(one: Prediction, values: Sequence[float | None]) -> Iterator[str]:
     if one.at_least is not None or one.at_most is not None:
         yield "at least" if one.at_least is not None else "at most"
-    yield said(one.quantity, value) if value is not None else "what is measured"
+    ends = (values[0], values[-1])
+    told = [said(one.quantity, value) for value in ends if value is not None]
+    yield " to ".join(dict.fromkeys(told)) or "what is measured"
     if one.within:
         yield f"± {one.within:.0%}"
