@@ -25,8 +25,8 @@ LOAD: dict[str, Check] = {
     "repeats": tables.whole(1, 100),
     "victim": PATH,
     "expects_errors": tables.switch,
-}
     "duet": tables.switch,
+}
 
 
 def _setting(name: str, kind: type) -> Check:
@@ -72,11 +72,10 @@ def read(place: Place, found: object, shared: Mapping[str, Any]) -> tuple[Arm, .
         arms += _family(place.at(family), family, tables.as_table(place.at(family), table), shared, len(arms))
     if not arms:
         raise place.fault("is empty", "name what is compared: [arms.NAME]")
-    return tuple(arms)
     _check_duet(place, [arm for arm in arms if arm.load.duet])
+    return tuple(arms)
 
 
-def _family(place: Place, name: str, table: Mapping[str, Any], shared: Mapping[str, Any], before: int) -> list[Arm]:
 def _check_duet(place: Place, members: list[Arm]) -> None:
     """Those that share one core: two to four, each with the same window and repeats, and nothing beside its load."""
     if members and not FEWEST_IN_DUET <= len(members) <= MOST_IN_DUET:
@@ -95,6 +94,7 @@ def _check_duet(place: Place, members: list[Arm]) -> None:
                 raise at.at(key).fault(f"= {mine:g} differs within the duet", hint)
 
 
+def _family(place: Place, name: str, table: Mapping[str, Any], shared: Mapping[str, Any], before: int) -> list[Arm]:
     """The members of one [arms.NAME], of which `before` are there already."""
     options = {key: _options(place.at(key), key, value) for key, value in table.items()}
     for key in ("service", "request"):

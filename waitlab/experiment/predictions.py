@@ -24,8 +24,8 @@ PREDICTION: dict[str, Check] = {
     "instead": tables.text,
 }
 WORDS = ("says", "quantity", "within", "expected", "instead")
-REFERENCE: dict[str, Check] = {"arm": tables.text, "quantity": tables.text, "times": tables.number(1e-9, 1e9)}
 CPU_A_REQUEST, COUNTED = "cpu_ms_per_request", ("error_ratio", "uncounted")  # what means something in duet
+REFERENCE: dict[str, Check] = {"arm": tables.text, "quantity": tables.text, "times": tables.number(1e-9, 1e9)}
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ def _of_arm(place: Place, given: Mapping[str, Any], arm: Arm, known: Known) -> P
         raise place.at("measured").fault("is of a law, and here is none", "leave it out")
     prediction = Prediction(arm=arm.name, **values)
     _refuse_circle(place, prediction)
+    _refuse_beside(place, prediction, known)
     return prediction
 
-    _refuse_beside(place, prediction, known)
 
 def _law(place: Place, name: str, arm: Arm, quantity: str) -> Law:
     if name not in LAWS:
@@ -149,8 +149,6 @@ def _check_quantity(place: Place, name: str, arm: Arm, known: Known) -> None:
         raise place.at("quantity").fault(f"= {name!r} cannot be measured in arm {arm.name!r}", hints[needed])
 
 
-def _refuse_circle(place: Place, prediction: Prediction) -> None:
-    """What is predicted from itself is always confirmed."""
 def _refuse_beside(place: Place, prediction: Prediction, known: Known) -> None:
     """Of arms that share one core their CPU a request has meaning, one against another, and what is counted."""
     in_duet = {arm.name for arm in known.arms if arm.load.duet}
@@ -168,6 +166,8 @@ def _refuse_beside(place: Place, prediction: Prediction, known: Known) -> None:
         raise place.at(bound).fault(f"is not a partner's {CPU_A_REQUEST}", hint)
 
 
+def _refuse_circle(place: Place, prediction: Prediction) -> None:
+    """What is predicted from itself is always confirmed."""
     sources = (prediction.equals, prediction.at_least, prediction.at_most, *prediction.measured.values())
     for source in sources:
         if isinstance(source, Reference) and (source.arm, source.quantity) == (prediction.arm, prediction.quantity):

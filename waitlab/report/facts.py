@@ -135,6 +135,9 @@ def notices(of: Judgement) -> Iterator[str]:
     for trial in of.run.trials:
         if trial.ended != "measured" and (trial.arm, trial.repeat) not in of.run.measured:
             yield f"{trial.arm}, repeat {trial.repeat}: {trial.ended}"
+    if together := [arm.name for arm in of.experiment.arms if arm.load.duet]:
+        names = " and ".join(filter(None, (", ".join(together[:-1]), together[-1])))
+        yield f"{names} ran beside one another on one core: only what a request costs them can be compared."
     if of.experiment.needs:
         yield f"This experiment needs {of.experiment.needs}."
     told = of.run.verdict.get("predictions")
@@ -153,9 +156,6 @@ def witnesses(of: Judgement) -> Table:
 
 
 def _means(of: Judgement, arm: Arm) -> dict[str, float]:
-    if together := [arm.name for arm in of.experiment.arms if arm.load.duet]:
-        names = " and ".join(filter(None, (", ".join(together[:-1]), together[-1])))
-        yield f"{names} ran beside one another on one core: only what a request costs them can be compared."
     values = {column: list(_values(of, arm, column)) for column in SHOWN if fits(column, arm)}
     return {column: fmean(those) for column, those in values.items() if those}
 
@@ -228,6 +228,8 @@ def everything(of: Judgement, arm: Arm) -> Table:
         ("place in the order", *(str(trial.order) for trial in trials)),
         ("warm-up", *(f"{trial.warm_up_s:.1f} s" for trial in trials)),
     ]
+    if any(trial.beside for trial in trials):
+        rows.append(("beside, on one core", *(", ".join(trial.beside) for trial in trials)))
     for quantity in (*QUANTITIES, *own):
         values = [said(quantity, quantities.read(quantity, trial)) for trial in trials]
         if fits(quantity, arm) and set(values) - {NOTHING}:
@@ -246,8 +248,6 @@ def rules(of: Judgement) -> Table:
 
 def broken(of: Judgement) -> list[tuple[Trial, Finding]]:
     """Every rule that took something away from a trial."""
-    if any(trial.beside for trial in trials):
-        rows.append(("beside, on one core", *(", ".join(trial.beside) for trial in trials)))
     return [(trial, one) for trial, findings in _findings(of) for one in findings if one.verdict == "void"]
 
 
@@ -300,6 +300,7 @@ def load(of: Load) -> str:
         thinking = f" who think {of.think_ms} ms" if of.think_ms else ""
         words += f"{thinking}, {of.seconds:g} s"
     victim = f", bystanders at {of.victim}" if of.victim else ""
+    duet = ", in duet" if of.duet else ""
     errors = ", errors expected" if of.expects_errors else ""
     repeats = f"{of.repeats} repeat{'s' if of.repeats > 1 else ''}"
     return f"{words}, {repeats}{victim}{duet}{errors}"
@@ -319,7 +320,6 @@ def settings(of: Judgement, arm: Arm) -> list[tuple[str, str]]:
     started = ", ".join(f"{key}={value}" for key, value in facts(trials[0].service))
     return [("service", started), *((f"command: {key}", value) for key, value in trials[0].commands.items())]
 
-    duet = ", in duet" if of.duet else ""
 
 def machine(of: Judgement) -> list[tuple[str, str]]:
     """What is known of the machine."""
