@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from waitlab.case import Case
 from waitlab.errors import LabError
@@ -72,9 +73,17 @@ def case(arm: Arm, cores: float) -> Case:
     )
 
 
-def predict(prediction: Prediction, arm: Arm, measured: Mapping[str, float], cores: float) -> Predicted:
-    """What the prediction's law says of its arm, from the inputs that were measured. LabError where it says nothing."""
-    return LAWS[prediction.law].predict(case(arm, cores), measured)
+def predict(
+    prediction: Prediction, arm: Arm, measured: Mapping[str, float], cores: float, executor_threads: int | None = None
+) -> Predicted:
+    """What the prediction's law says of its arm, from the inputs that were measured. LabError where it says nothing.
+
+    `executor_threads`: what the arm's service had, where it ran on another machine: their default is that machine's.
+    """
+    known = case(arm, cores)
+    if executor_threads:
+        known = replace(known, executor_threads=executor_threads)
+    return LAWS[prediction.law].predict(known, measured)
 
 
 def _text(value: object) -> str:

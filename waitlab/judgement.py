@@ -44,7 +44,7 @@ def judge(run: results.Run, asked: Experiment, interrupted: bool = False) -> Jud
     """Judge a run whose question is read already."""
 
     def predict(prediction: Prediction, arm: Arm, measured: Mapping[str, float]) -> Predicted:
-        return configuration.predict(prediction, arm, measured, cores_of(run, arm))
+        return configuration.predict(prediction, arm, measured, cores_of(run, arm), executor_threads_of(run, arm))
 
     found = tuple(verdict.judge(asked, run.trials, quantities.read, predict))
     return Judgement(run, asked, found, verdict.outcome(found, interrupted))
@@ -54,6 +54,12 @@ def cores_of(run: results.Run, arm: Arm) -> float:
     """How many cores the arm's service had, as its trials say; where none says, all but the generator's."""
     told = {trial.arm: trial.machine.service_cores for trial in run.trials if trial.machine}
     return float(told.get(arm.name) or max(told.values(), default=1))
+
+
+def executor_threads_of(run: results.Run, arm: Arm) -> int | None:
+    """How many threads the loop's default executor had where it was measured; None where no trial says."""
+    told = (trial.service.get("executor_threads") for trial in run.trials if trial.arm == arm.name)
+    return next((threads for threads in told if isinstance(threads, int)), None)
 
 
 def as_json(judgement: Judgement, folder: Path, seconds: float) -> dict[str, Any]:

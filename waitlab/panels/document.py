@@ -3,12 +3,14 @@
 from html import escape
 from pathlib import Path
 
+DRAWING = Path(__file__).with_name("drawing.css")  # what a picture needs too where it stands alone
 STYLE = Path(__file__).with_name("document.css")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def document(title: str, style: Path, body: str) -> str:
-    """The whole of it: `title` is plain text, `style` a file of rules besides those that all pages share."""
+def document(title: str, body: str, *styles: Path) -> str:
+    """The whole of it: `title` is plain text, `styles` files of rules besides those that all pages share."""
+    rules = "".join(file.read_text(encoding="utf-8") for file in (DRAWING, STYLE, *styles))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -18,7 +20,7 @@ def document(title: str, style: Path, body: str) -> str:
 <title>{escape(title)}</title>
 <link rel="icon" href="data:,">
 <style>
-{STYLE.read_text(encoding="utf-8")}{style.read_text(encoding="utf-8")}</style>
+{rules}</style>
 </head>
 <body>
 {body}

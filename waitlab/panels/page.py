@@ -38,7 +38,7 @@ def page(picture: Picture, about: dict[str, str]) -> str:
 <main>
 {sections}
 </main>"""
-    return document(f"Waitlab, {at}", STYLE, body)
+    return document(f"Waitlab, {at}", body, STYLE)
 
 
 def _entry(dashboard: Dashboard) -> str:

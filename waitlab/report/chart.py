@@ -7,16 +7,19 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from waitlab.experiment import Prediction
+from waitlab.judgement import Judgement
 from waitlab.panels.chart import ticks
 from waitlab.panels.printable import shown
-from waitlab.report.facts import Group, measured, mood, pieces
+from waitlab.report.facts import Group, cpu_s, in_order, measured, mood, pieces
 from waitlab.report.figures import said, scaled, unit
-from waitlab.report.sweep import Sweep
-from waitlab.trial import Single
+from waitlab.report.sweep import Sweep, sweep
+from waitlab.trial import Single, Trial
 from waitlab.verdict import Judged
 
+STYLE = Path(__file__).with_name("chart.css")
 WIDTH, LEFT, RIGHT = 440, 10, 430  # pixels, before the page makes it as wide as there is room
 ROW, BAR, FOOT = 46, 18, 26
 PLOT, PLOT_LEFT = 230, 62
@@ -63,6 +66,18 @@ def axis(quantity: str, values: Iterable[float], first: float, last: float) -> A
     how = scaled(quantity, max(high, -low))
     marks = [mark / factor for mark in ticks(low * factor, high * factor, how, MARKS)]
     return Axis(quantity, tuple(marks), first, last)
+
+
+def of_group(of: Judgement, group: Group) -> str:
+    """What was predicted and measured of one sentence: over what a family varies, or arm by arm."""
+    found = sweep(of, group)
+    return line(found, group) if found else rows(group)
+
+
+def of_trial(trial: Trial) -> list[Bar]:
+    """Its single requests as bars, as they were answered."""
+    mean = cpu_s(trial)
+    return [of_single(number, one, mean) for number, one in enumerate(in_order(trial), 1)]
 
 
 def rows(group: Group) -> str:

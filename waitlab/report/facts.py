@@ -59,6 +59,11 @@ class Group:
     pairs: tuple[tuple[Prediction, Judged], ...]
 
     @property
+    def instead(self) -> str:
+        """What is true instead, where theory says that the sentence is wrong; empty elsewhere."""
+        return self.pairs[0][0].instead
+
+    @property
     def meaning(self) -> str:
         """What the quantity is, and who saw it."""
         if self.quantity not in QUANTITIES:

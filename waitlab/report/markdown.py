@@ -21,36 +21,38 @@ def markdown(of: Judgement) -> str:
 
 
 def _parts(of: Judgement) -> Iterator[str]:
-    yield f"# {_text(of.experiment.title)}"
-    yield _text(of.experiment.question)
-    yield f"**{_text(facts.tally(of))}**: {_text(of.outcome.reason)}"
-    yield f"Run {_code(facts.name(of))}, seed {_text(facts.seed(of))}."
-    notices = [f"> {_text(notice)}" for notice in facts.notices(of)]
+    yield f"# {text(of.experiment.title)}"
+    yield text(of.experiment.question)
+    yield f"**{text(facts.tally(of))}**: {text(of.outcome.reason)}"
+    yield f"Run {code(facts.name(of))}, seed {text(facts.seed(of))}."
+    notices = [f"> {text(notice)}" for notice in facts.notices(of)]
     if notices:
         yield "\n>\n".join(notices)
     yield "## What was predicted, and what was measured"
     for group in facts.groups(of):
         yield from _group(group)
     yield from _singles(of)
-    table = facts.witnesses(of)
-    if table.rows:
+    seen = facts.witnesses(of)
+    if seen.rows:
         yield "## Both witnesses"
         yield "What the clients waited and what the service says of it: means of all measured repeats."
-        yield _table(table)
+        yield table(seen)
     yield "## Whether it can be believed"
-    yield _table(facts.rules(of))
+    yield table(facts.rules(of))
     yield "## Each arm"
-    yield _table(_arms(of))
+    yield table(_arms(of))
     yield "## The question as it was asked"
-    yield _block(of.run.question, "toml")
+    yield block(of.run.question, "toml")
     yield "## The machine"
-    yield _table(Table(("fact", "value"), tuple(facts.machine(of))))
+    yield table(Table(("fact", "value"), tuple(facts.machine(of))))
     yield "## To run it again"
-    yield _block("\n".join(facts.again(of, facts.in_the_lab)), "console")
+    yield block("\n".join(facts.again(of, facts.in_the_lab)), "console")
 
 
 def _group(group: Group) -> Iterator[str]:
-    yield f"**{_text(group.says)}** ({_code(group.quantity)}: {_text(group.meaning)})"
+    yield f"**{text(group.says)}** ({code(group.quantity)}: {text(group.meaning)})"
+    if group.instead:
+        yield f"True instead: {text(group.instead)}"
     rows = tuple(
         (
             one.arm,
@@ -62,7 +64,7 @@ def _group(group: Group) -> Iterator[str]:
         )
         for prediction, one in group.pairs
     )
-    yield _table(Table(("arm", "verdict", "predicted", "because", "measured", "reason"), rows))
+    yield table(Table(("arm", "verdict", "predicted", "because", "measured", "reason"), rows))
 
 
 def _singles(of: Judgement) -> Iterator[str]:
@@ -73,8 +75,8 @@ def _singles(of: Judgement) -> Iterator[str]:
     yield "## Request by request"
     yield "Each bar is one request: " + "; ".join(f"`{mark}` {facts.KINDS[kind]}" for kind, mark in MARKS.items()) + "."
     for arm, trial in seen:
-        yield f"{_text(arm.name)}, {_code(arm.request)}"
-        yield _block("\n".join(_bar(one, longest, facts.cpu_s(trial)) for one in facts.in_order(trial)))
+        yield f"{text(arm.name)}, {code(arm.request)}"
+        yield block("\n".join(_bar(one, longest, facts.cpu_s(trial)) for one in facts.in_order(trial)))
 
 
 def _bar(one: Single, longest: float, mean_cpu_s: float | None) -> str:
@@ -94,27 +96,29 @@ def _arms(of: Judgement) -> Table:
     return Table(("arm", "what", "as it was"), tuple(rows))
 
 
-def _table(table: Table) -> str:
-    rules = ["---:" if place >= table.figures else "---" for place in range(len(table.headings))]
-    return "\n".join(_line(row) for row in (table.headings, rules, *table.rows))
+def table(of: Table) -> str:
+    """A table; its cells are words from outside."""
+    rules = ["---:" if place >= of.figures else "---" for place in range(len(of.headings))]
+    return "\n".join(_line(row) for row in (of.headings, rules, *of.rows))
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(_text(cell) for cell in cells)} |"
+    return f"| {' | '.join(text(cell) for cell in cells)} |"
 
 
-def _code(words: str) -> str:
+def code(words: str) -> str:
+    """Words as a program has them, within a line."""
     return f"`{shown(words, LONGEST).replace('`', chr(39))}`"
 
 
-def _block(text: str, language: str = "") -> str:
+def block(content: str, language: str = "") -> str:
     """Lines as they are; a fence longer than any of theirs."""
-    lines = [shown(line, LONGEST) for line in text.splitlines()]
+    lines = [shown(line, LONGEST) for line in content.splitlines()]
     fence = "`" * max(3, 1 + max((len(line) - len(line.lstrip("`")) for line in lines), default=0))
     return "\n".join((f"{fence}{language}", *lines, fence))
 
 
-def _text(words: str) -> str:
+def text(words: str) -> str:
     """Words from outside that stay words: no element, no table cell, no link, no emphasis of their own."""
     plain = escape(shown(words, LONGEST), quote=False).replace("\\", "\\\\")
     for letter in "|`*_[]":

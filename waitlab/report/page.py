@@ -11,8 +11,6 @@ from waitlab.panels.printable import shown
 from waitlab.report import chart, facts
 from waitlab.report.facts import Group, Table
 from waitlab.report.figures import NOTHING
-from waitlab.report.sweep import sweep
-from waitlab.trial import Trial
 from waitlab.verdict import Judged
 
 STYLE = Path(__file__).with_name("page.css")
@@ -25,7 +23,7 @@ OUTCOMES = {0: facts.GOOD, 99: facts.BAD}
 def page(of: Judgement) -> str:
     """The whole page."""
     body = "\n".join(filter(None, (_header(of), f"<main>\n{''.join(_sections(of))}</main>", _footer())))
-    return document(f"{shown(of.experiment.title)} - {facts.name(of)}", STYLE, body)
+    return document(f"{shown(of.experiment.title)} - {facts.name(of)}", body, chart.STYLE, STYLE)
 
 
 def _header(of: Judgement) -> str:
@@ -67,16 +65,18 @@ def _section(title: str, *parts: str) -> str:
 
 
 def _group(of: Judgement, group: Group) -> str:
-    found = sweep(of, group)
-    picture = chart.line(found, group) if found else chart.rows(group)
     return f"""<article>
 <h3>{_text(group.says)}</h3>
 <p class="dim"><code>{_text(group.quantity)}</code>: {_text(group.meaning)}</p>
-<div class="beside">
-<figure>{picture}</figure>
+{_instead(group)}<div class="beside">
+<figure>{chart.of_group(of, group)}</figure>
 {_verdicts(group)}
 </div>
 </article>"""
+
+
+def _instead(group: Group) -> str:
+    return f'<p class="instead"><b>True instead:</b> {_text(group.instead)}</p>\n' if group.instead else ""
 
 
 def _verdicts(group: Group) -> str:
@@ -108,17 +108,12 @@ def _singles(of: Judgement) -> Iterator[str]:
     if not seen:
         return
     longest = max(one.answered for _, trial in seen for one in trial.singles)
-    pictures = [(arm, _bars(trial)) for arm, trial in seen]
+    pictures = [(arm, chart.of_trial(trial)) for arm, trial in seen]
     used = {kind for _, those in pictures for bar in those for kind, _, _ in bar.pieces}
     figures = "\n".join(_overlap(arm, those, longest) for arm, those in pictures)
     words = "<p>Each bar is one request of the arm's first repeat, on one time axis for all arms.</p>"
     legend = _legend([(kind, said) for kind, said in facts.KINDS.items() if kind in used])
     yield _section("Request by request", words, legend, f'<div class="several">{figures}</div>')
-
-
-def _bars(trial: Trial) -> list[chart.Bar]:
-    mean = facts.cpu_s(trial)
-    return [chart.of_single(number, one, mean) for number, one in enumerate(facts.in_order(trial), 1)]
 
 
 def _overlap(arm: Arm, those: list[chart.Bar], longest: float) -> str:
