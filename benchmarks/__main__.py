@@ -5,13 +5,14 @@ Each finished measurement is recorded in results/benchmarks/ at once: an interru
 
 import sys
 
-from benchmarks import containers, metrics_cost, predictions, quick, startup
+from benchmarks import containers, generator, metrics_cost, predictions, quick, startup
 from benchmarks.record import console, forget
 
 BENCHMARKS = {
     "startup": startup.main,
     "metrics": metrics_cost.main,
     "predictions": predictions.main,
+    "generator": generator.main,
     "containers": containers.main,
     "quick": quick.main,
 }

@@ -41,6 +41,10 @@ class Recorder:
         """A request was due and will not be sent any more."""
         self._buffer += _pack(intended, 0.0, 0.0, 0.0, 0, 0, Kind.UNSENT)
 
+    def left(self, intended: float, rest: float) -> None:
+        """A user goes away: its next request, due then after this rest, will not be sent."""
+        self._buffer += _pack(intended, 0.0, 0.0, rest, 0, 0, Kind.LEFT)
+
     def in_flight(self, moment: float, count: int) -> None:
         """So many requests were due and not yet answered at this moment."""
         self._buffer += _pack(moment, count, 0.0, 0.0, 0, 0, Kind.IN_FLIGHT)

@@ -116,19 +116,25 @@ class ClosedLoop:
 
     def visit(self) -> None:
         """One user, to the end of the load."""
-        leaving, target, connection = self._leaving, self._target, self._target.connections()
-        alarm = leaving.alarm()
+        recorder, connection, alarm = self._target.recorder, self._target.connections(), self._leaving.alarm()
         due, rest = self._enter(connection), self._think_s
-        while True:
-            if due > time.monotonic():
-                alarm.wait_until(due)
-            else:
-                gevent.sleep(0)  # take turns: how late the request leaves then shows how busy this process is
-            if leaving.begun:
-                return
-            ended, answered = target.ask(connection, due, rest)
-            rest = self._think_s if answered else max(self._think_s, RETRY_SECONDS)
-            due = ended + rest
+        recorder.under_way += 1  # the recording must not end before the user's last rest is in it
+        try:
+            while self._is_time(due, alarm):
+                ended, answered = self._target.ask(connection, due, rest)
+                rest = self._think_s if answered else max(self._think_s, RETRY_SECONDS)
+                due = ended + rest
+        finally:
+            recorder.left(due, rest)
+            recorder.under_way -= 1
+
+    def _is_time(self, due: float, alarm: Alarm) -> bool:
+        """Wait until a request is due; false when the load ends before it can leave."""
+        if due > time.monotonic():
+            alarm.wait_until(due)
+        else:
+            gevent.sleep(0)  # take turns: how late the request leaves then shows how busy this process is
+        return not self._leaving.begun
 
     def _enter(self, connection: Connections) -> float:
         """When this user begins: all users spread evenly over the time that the first request, asked alone, needed.

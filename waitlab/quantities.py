@@ -11,7 +11,7 @@ from statistics import StatisticsError, fmean, linear_regression
 from typing import Literal
 
 from waitlab import statistics
-from waitlab.trial import Server, Single, Trial, Worker
+from waitlab.trial import Client, Server, Single, Trial, Worker
 
 Of = Callable[[Trial], float | None]
 FEWEST_SLICES = 5  # with answers, before a growth is read from them
@@ -147,11 +147,21 @@ def _generator(trial: Trial) -> float | None:
     return trial.client.cpu_ratio if trial.client and trial.client.cpu_ratio > 0 else None
 
 
-def _little_gap(trial: Trial) -> float | None:
-    client, mean = trial.client, _response(_mean, trial)
-    if client is None or mean is None or client.seconds <= 0 or client.users <= 0:
+def little_gap(client: Client) -> float | None:
+    """The share of its users' time that is neither a request on its way nor a rest: the generator had it.
+
+    Where a trial does not say what was accounted for, by X (R + Z) / N: off by whatever reaches over the window's ends.
+    """
+    mean_ms = _mean(client.response_us)
+    if mean_ms is None or client.seconds <= 0 or client.users <= 0:
         return None
-    return 1 - client.counted / client.seconds * (mean / 1000 + client.think_s) / client.users
+    by_means_s = client.counted * (mean_ms / 1000 + client.think_s)
+    accounted_s = by_means_s if client.accounted_s is None else client.accounted_s
+    return 1 - accounted_s / (client.users * client.seconds)
+
+
+def _little_gap(trial: Trial) -> float | None:
+    return little_gap(trial.client) if trial.client else None
 
 
 def _apart(trial: Trial) -> float | None:
@@ -270,9 +280,7 @@ _TABLE = (
     Quantity(
         "generator_cpu_ratio", "share of a core that the busiest load process used", "generator", _generator, "stream"
     ),
-    Quantity(
-        "little_gap_ratio", "share of the users' time that X (R + Z) / N does not explain", "generator", _little_gap
-    ),
+    Quantity("little_gap_ratio", "share of the users' time that is neither request nor rest", "generator", _little_gap),
     Quantity("uncounted", "requests by which both witnesses differ, drained", "both", _apart),
 )
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _TABLE}

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from waitlab import statistics
+from waitlab import quantities, statistics
 from waitlab.experiment import Load
 from waitlab.trial import Client, Machine, Server, Trial
 
@@ -118,7 +118,9 @@ def littles_law(trial: Trial, load: Load) -> Seen:
     if abs(sum(client.response_us.values()) - client.counted) > client.failures:
         raise Missing("the response times are not of the requests that were counted")
     rate, mean = _rate(client), _mean(client)
-    gap = 1 - rate * (mean + client.think_s) / client.users
+    gap = quantities.little_gap(client)
+    if gap is None:
+        raise Missing("the users' time")
     says = f"{client.users} users, {rate:.1f} answers/s of {mean * 1000:.1f} ms: {gap:.1%} of their time is missing"
     if abs(gap) > LITTLE_LIMIT:
         return Seen("void", f"generator-bound: {says}", gap, LITTLE_LIMIT)

@@ -39,6 +39,8 @@ class Client:
     answered in the window, failed or not; `failures` are the failed of them. `sent` counts all requests since the load
     began, drained, the victim's too; `unanswered`, of those, are the ones that never got an answer (refused, reset,
     timed out). `cpu_ratio` is the busiest generator process' share of one core, `think_s` the mean think time.
+    `accounted_s`: the users' seconds in the window in which a request was on its way or they rested; None where nobody
+    was a user, and in older trials, whose `think_s` holds how late requests left too.
     """
 
     users: int
@@ -55,6 +57,7 @@ class Client:
     in_flight: float | None = None  # the mean of samples taken over the window; scheduled arrivals only
     victim_us: Mapping[int, int] = field(default_factory=dict)
     victim_failures: int = 0
+    accounted_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.runner.recordings import PID, answer, other, write
-from waitlab import drive
+from waitlab import drive, quantities
 from waitlab.drive import Driver, Recording
 from waitlab.drive.record import RECORD, Kind, Outcome
 from waitlab.errors import LabError
@@ -62,9 +62,20 @@ def test_the_window_counts_what_was_answered_in_it(tmp_path: Path) -> None:
     assert (seen.sent, seen.unanswered, driver.victim_sent) == (8, 2, 2)
     assert seen.response_us == {100_000: 1, 200_000: 2, 500_000: 1}
     assert (seen.victim_us, seen.victim_failures) == ({10_000: 1}, 1)
-    assert seen.think_s == pytest.approx(0.1 + 0.05 / 4)
+    assert seen.think_s == pytest.approx(0.1)
     assert seen.late_p99_s == pytest.approx(0.05)
     assert (seen.unsent, seen.in_flight) == (0, None)
+
+
+def test_only_what_the_generator_took_of_its_users_time_is_missing(tmp_path: Path) -> None:
+    """One user's answer reaches over the beginning and one over the end; the other's last rest has no request after."""
+    one = answer(5.0, 15.0), answer(17.0, 25.0, late=1.0, rest=2.0)
+    other_user = answer(12.0, 14.0, rest=4.0), RECORD.pack(24.0, 0.0, 0.0, 10.0, 0, 0, Kind.LEFT)
+    driver = driven(tmp_path, *one, *other_user, answer(11.0, 19.0, victim=True))
+    seen = drive.client(driver, 10.0, 20.0)
+    assert seen.accounted_s == pytest.approx(2 * 10.0 - 1.0)
+    assert quantities.little_gap(seen) == pytest.approx(0.05)
+    assert quantities.little_gap(dataclasses.replace(seen, accounted_s=None)) == pytest.approx(1 - 2 * (6.0 + 2.0) / 20)
 
 
 def test_a_schedule_says_what_never_left_and_how_much_was_under_way(tmp_path: Path) -> None:
@@ -72,6 +83,7 @@ def test_a_schedule_says_what_never_left_and_how_much_was_under_way(tmp_path: Pa
     unsent = [other(Kind.UNSENT, moment) for moment in (9.9, 10.0, 19.9, 20.0)]
     seen = drive.client(driven(tmp_path, *sampled, *unsent, load=Load(rate=5.0)), 10.0, 20.0)
     assert (seen.users, seen.think_s, seen.unsent, seen.in_flight) == (0, 0.0, 2, 5.0)
+    assert seen.accounted_s is None
 
 
 def test_the_busiest_process_counts(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ class Kind(IntEnum):
     IN_FLIGHT = 2  # (moment, requests due and not yet answered) scheduled arrivals, sampled at random moments
     BEAT = 3  # (moment, CPU seconds of the process)
     END = 4  # (moment, requests sent) the load is drained; nothing follows
+    LEFT = 5  # (intended, -, -, rest before it) a user went away and did not send what was or would have been due then
 
 
 class Outcome(IntEnum):
@@ -90,6 +91,7 @@ class Recording:
     answers: list[Answer] = field(default_factory=list)
     unsent: list[float] = field(default_factory=list)
     in_flight: list[tuple[float, float]] = field(default_factory=list)
+    left: list[tuple[float, float]] = field(default_factory=list)  # when the next request was due, and the rest before
     beats: dict[int, list[tuple[float, float]]] = field(default_factory=dict)  # process id -> moments and CPU seconds
     ends: dict[int, int] = field(default_factory=dict)  # process id -> requests it sent, once it is drained
     _taken: dict[Path, int] = field(default_factory=dict)
@@ -129,6 +131,8 @@ class Recording:
                 self.in_flight.append((first, second))
             elif kind == Kind.UNSENT:
                 self.unsent.append(first)
+            elif kind == Kind.LEFT:
+                self.left.append((first, rest))
             else:
                 self.ends[pid] = int(second) if Kind(kind) is Kind.END else 0
 

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from waitlab.drive.driver import Driver
-from waitlab.drive.record import Answer
+from waitlab.drive.record import Answer, Recording
 from waitlab.trial import Client, Slice
 
 
 def client(driver: Driver, start: float, end: float) -> Client:
     """The window from `start` to `end`, in CLOCK_MONOTONIC seconds: what was answered in it. After the driver's `stop`.
 
-    Users' rests are taken as they were, to the moment the next request left, though its response time begins when it
-    was due: a generator that is late counts twice, and Little's law fails by as much.
+    Of a closed loop, `accounted_s` is what Little's law has to explain: see `accounted_s`.
     """
     recording, load = driver.recording, driver.load
     answered = [answer for answer in recording.answers if start <= answer.ended < end]
@@ -27,7 +26,7 @@ def client(driver: Driver, start: float, end: float) -> Client:
         counted=len(main),
         failures=sum(answer.failed for answer in main),
         sent=len(recording.answers),
-        think_s=fmean(answer.rest + answer.late_s for answer in main) if main and load.users else 0.0,
+        think_s=fmean(answer.rest for answer in main) if main and load.users else 0.0,
         cpu_ratio=max((_cpu_ratio(beats, start, end) for beats in recording.beats.values()), default=0.0),
         response_us=histogram(main),
         late_p99_s=_p99([answer.late_s for answer in main]),
@@ -36,7 +35,22 @@ def client(driver: Driver, start: float, end: float) -> Client:
         in_flight=fmean(sampled) if sampled else None,
         victim_us=histogram(answer for answer in victims if not answer.failed),
         victim_failures=sum(answer.failed for answer in victims),
+        accounted_s=accounted_s(recording, start, end) if load.users else None,
     )
+
+
+def accounted_s(recording: Recording, start: float, end: float) -> float:
+    """The users' seconds in the window in which a request of theirs was on its way or they rested.
+
+    Each request and rest counts with what lies inside the window, so that long or bursty answers at its ends leave no
+    remainder, as they do in X (R + Z). The time from the moment a request was due to when it left is in neither: it is
+    what a busy generator takes from its users, and an answer that waits to be read waits for the same turn of its loop.
+    """
+    main = [answer for answer in recording.answers if not answer.victim]
+    spans = [(answer.sent, answer.ended) for answer in main]
+    spans += [(answer.intended - answer.rest, answer.intended) for answer in main]
+    spans += [(intended - rest, intended) for intended, rest in recording.left]
+    return sum(max(0.0, min(last, end) - max(first, start)) for first, last in spans)
 
 
 def histogram(answers: Iterable[Answer]) -> dict[int, int]:
