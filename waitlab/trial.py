@@ -112,8 +112,8 @@ class Trial:
     `identity`: what the service said of itself before, during and after, each with `nonce`, `code` (a hash of the
     application's source) and `pids` of its live workers. `wrong_answers`: of the `verified` answers, those that were
     not as the contract says. `measured`: what the experiment's own function made of the trial, by quantity; it is
-    stored because judging again, perhaps elsewhere, runs nobody's code. `beside`: the arms whose services shared its
-    core, their trials of the same repeat in the same window; none of most.
+    stored because judging again, perhaps elsewhere, runs nobody's code; `unmeasured` is why a function gave no value.
+    `beside`: the arms whose services shared its core, their trials of the same repeat in the same window; none of most.
     """
 
     arm: str
@@ -134,4 +134,5 @@ class Trial:
     slices: tuple[Slice, ...] = ()
     singles: tuple[Single, ...] = ()
     measured: Mapping[str, float] = field(default_factory=dict)
+    unmeasured: Mapping[str, str] = field(default_factory=dict)
     beside: tuple[str, ...] = ()

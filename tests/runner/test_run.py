@@ -69,6 +69,7 @@ def test_an_experiment_is_run_from_its_file_to_its_verdict(tmp_path: Path) -> No
     _is_a_whole_pair(trials["pair"])
     assert trials["stream"].measured == {"answers_a_user": trials["stream"].client.counted / 4}  # type: ignore[union-attr]
     assert trials["pair"].measured == {}
+    assert trials["pair"].unmeasured["answers_a_user"] == "its function gives no number: ValueError('it is None')"
     doing = [step.doing for step in steps if step.arm == "stream"]
     assert doing == ["starting", "verifying", "warming up", "measuring", "draining", "ending", "measured"]
     assert {step.of for step in steps} == {3}

@@ -7,7 +7,8 @@ judging it again, perhaps elsewhere, runs nobody's.
 import importlib.util
 import math
 from collections.abc import Callable, Mapping
-from inspect import isfunction
+from dataclasses import replace
+from inspect import isfunction, unwrap
 from pathlib import Path
 
 from waitlab.errors import LabError
@@ -30,18 +31,28 @@ def load(file: Path | None) -> dict[str, Function]:
         raise LabError(
             f"{file} cannot be run: {error!r:.200}", "its functions are quantities: Trial -> float", 2
         ) from error
-    named = {name: value for name, value in vars(module).items() if not name.startswith("_") and isfunction(value)}
-    return {name: value for name, value in named.items() if value.__module__ == module.__name__}
+    public = {name: value for name, value in vars(module).items() if not name.startswith("_") and callable(value)}
+    return {name: value for name, value in public.items() if _is_own(value, module.__name__)}
 
 
-def measured(functions: Mapping[str, Function], trial: Trial) -> dict[str, float]:
-    """What each function makes of the trial; a quantity it has no value for, or fails on, was not measured."""
-    found = {}
+def _is_own(value: object, module: str) -> bool:
+    """Whether it is a function of the file itself, decorated or not, and none that it imported."""
+    inner = unwrap(value) if callable(value) else value
+    return isfunction(inner) and inner.__module__ == module
+
+
+def apply(functions: Mapping[str, Function], trial: Trial) -> Trial:
+    """The trial with what each function makes of it, or why one makes nothing; a mistake costs its own figure alone."""
+    found, faults = dict[str, float](), dict[str, str]()
     for name, function in functions.items():
         try:
-            value = function(trial)
-        except Exception:  # an experimenter's mistake must not cost the trial
-            continue
-        if isinstance(value, int | float) and math.isfinite(value):
-            found[name] = float(value)
-    return found
+            found[name] = _number(function(trial))
+        except Exception as error:
+            faults[name] = f"its function gives no number: {error!r:.200}"
+    return replace(trial, measured=found, unmeasured=faults)
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"it is {value!r:.60}")
+    return float(value)

@@ -130,7 +130,7 @@ def run(drafts: Sequence[Draft], ground: Ground, told: Told) -> tuple[Trial, ...
     except OSError as error:  # no room or no right where a trial writes
         return tuple(draft.ended(str(error)) for draft in drafts)
     trials = (draft.ended(MEASURED) for draft in drafts)
-    return tuple(replace(trial, measured=measures.measured(ground.functions, trial)) for trial in trials)
+    return tuple(measures.apply(ground.functions, trial) for trial in trials)
 
 
 @contextmanager
