@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from waitlab.quantities import QUANTITIES
 from waitlab.report import facts, files, terminal
 from waitlab.report.figures import said
 from waitlab.results import Past
+from waitlab.verbs import unlike
 from waitlab.verbs.console import console
 
 UNDECIDED = 120
@@ -154,7 +155,7 @@ def compare(root: Path, before: str, after: str, wanted: Sequence[str], as_json:
     """Two runs in words; the exit status, 120 where of something it cannot be told."""
     runs = [judgement.of(results.read(find(root, text))) for text in (before, after)]
     found = _compared(runs[0], runs[1], wanted)
-    notes = list(_notes(runs[0], runs[1]))
+    notes = list(unlike.notes(runs[0], runs[1]))
     if as_json:
         names = [facts.name(run) for run in runs]
         rows = [asdict(one) for one in found]
@@ -196,22 +197,6 @@ def _predicted(of: Judgement, arm: str) -> list[str]:
     """The quantities that predictions are about, of this arm or as what another arm is held against."""
     named = [one.quantity for one in of.experiment.predictions if one.arm == arm]
     return list(dict.fromkeys(named)) or list(dict.fromkeys(one.quantity for one in of.experiment.predictions))
-
-
-def _notes(a: Judgement, b: Judgement) -> Iterator[str]:
-    """What makes two runs hard to compare."""
-    if a.run.question != b.run.question:
-        yield "the runs did not ask the same: their experiment files differ"
-    arms = {arm.name: arm for arm in a.experiment.arms}
-    for arm in b.experiment.arms:
-        if arm.name in arms and arm != arms[arm.name]:
-            yield f"{arm.name} was not set up the same in both"
-    machines = [dict(facts.machine(run)) for run in (a, b)]
-    differing = [
-        key for key in ("kernel", "python", "cores", "memory_bytes") if len({m.get(key) for m in machines}) > 1
-    ]
-    if differing:
-        yield f"the machines differ: {', '.join(differing)}"
 
 
 def _print(found: list[Compared], notes: list[str]) -> None:
