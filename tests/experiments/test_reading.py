@@ -196,7 +196,9 @@ def test_arms_in_duet_are_one_turn_and_the_others_one_each(folder: Path) -> None
     ]
 
 
-@pytest.mark.parametrize("quantity", ["uncounted", "error_ratio"])
+@pytest.mark.parametrize(
+    "quantity", ["uncounted", "error_ratio", "threads_per_worker", "switches_voluntary_per_request"]
+)
 def test_what_is_counted_may_be_predicted_of_an_arm_in_duet(folder: Path, quantity: str) -> None:
     experiment = asked(folder, DUET.replace(COMPARED, f'quantity = "{quantity}"\nat_most = 0\n'))
     assert experiment.predictions[0].quantity == quantity

@@ -24,7 +24,8 @@ PREDICTION: dict[str, Check] = {
     "instead": tables.text,
 }
 WORDS = ("says", "quantity", "within", "expected", "instead")
-CPU_A_REQUEST, COUNTED = "cpu_ms_per_request", ("error_ratio", "uncounted")  # what means something in duet
+CPU_A_REQUEST = "cpu_ms_per_request"  # what means something in duet, and what is counted there as anywhere
+COUNTED = ("error_ratio", "switches_voluntary_per_request", "threads_per_worker", "uncounted")
 REFERENCE: dict[str, Check] = {"arm": tables.text, "quantity": tables.text, "times": tables.number(1e-9, 1e9)}
 
 
@@ -157,7 +158,7 @@ def _refuse_beside(place: Place, prediction: Prediction, known: Known) -> None:
     if not in_duet & {prediction.arm, *(source.arm for source in sources)} or prediction.quantity in COUNTED:
         return
     if prediction.quantity != CPU_A_REQUEST:
-        hint = f"arms in duet share one core: of them say {CPU_A_REQUEST}, {' or '.join(COUNTED)}"
+        hint = f"arms in duet share one core: of them say {', '.join((CPU_A_REQUEST, *COUNTED))}"
         raise place.at("quantity").fault(f"= {prediction.quantity!r} means nothing in duet", hint)
     partners = {prediction.arm, *(source.arm for source in sources)}
     if prediction.law or len(partners) != 2 or partners - in_duet or sources[0].quantity != CPU_A_REQUEST:
