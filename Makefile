@@ -11,7 +11,7 @@ WORKERS ?=
 # Knobs set for one trial lab must not leak into the tests' own labs.
 CLEAN := env -u RUNTIME -u LAB_HOME
 
-.PHONY: help lab-up lab-down demo load scale status test test-long test-containers check format dashboards bench lock clean
+.PHONY: help lab-up lab-down demo load scale status test test-long test-containers check format dashboards catalogue bench lock clean
 
 help: ## print this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ format: $(READY) ## format the code, mend what the linter can mend
 
 dashboards: $(READY) ## write grafana/dashboards from what waitlab/dashboards says
 	@$(BIN)/python grafana/write.py
+
+catalogue: $(READY) ## write docs/experiments from the experiments and the newest runs in results/ (or LAB_RESULTS)
+	@$(BIN)/python -m waitlab.catalogue
 
 bench: $(READY) ## the project's own figures: start-up, memory, cost of metrics, predictions on real load (20 minutes)
 	@$(BIN)/python -m benchmarks

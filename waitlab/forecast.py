@@ -20,6 +20,11 @@ START_S, START_A_WORKER_S = 1.5, 0.15  # from the command to an application that
 AROUND_S = 2.5  # identity and answers, looks at both witnesses, the end of the service
 
 
+def minutes(seconds: float) -> str:
+    """A length as a person plans with it."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
 def response_s(arm: Arm, cores: float) -> float:
     """How long the arm's requests take once its load is there; of single requests, the last one."""
     try:

@@ -37,7 +37,7 @@ def show(as_json: bool) -> None:
         table.add_column(heading, no_wrap=heading != "question", justify="right" if heading == "takes" else "left")
     for one in found:
         needs = f"\n[yellow]needs {one.needs}[/]" if one.needs else ""
-        takes = minutes(one.seconds)
+        takes = forecast.minutes(one.seconds)
         table.add_row(one.name, f"{one.question}{needs}", " ".join(one.settles), ", ".join(one.suites), takes)
     console().print(table)
     for line in _of_suites(found):
@@ -60,16 +60,11 @@ def entry(asked: Experiment) -> Entry:
     )
 
 
-def minutes(seconds: float) -> str:
-    """A length as a person plans with it."""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
 def _of_suites(found: list[Entry]) -> Iterator[str]:
     yield ""
     for name in suites.NAMES:
         those = [one for one in found if name in one.suites]
         about = suites.CHAPTERS.get(name, "waits only, for any machine")
         predictions = sum(one.predictions for one in those)
-        takes = minutes(sum(one.seconds for one in those))
+        takes = forecast.minutes(sum(one.seconds for one in those))
         yield f"--suite {name:5}  {about}: {len(those)} experiments, {predictions} predictions, about {takes}"

@@ -18,7 +18,6 @@ from waitlab.panels.printable import shown
 from waitlab.report import facts
 from waitlab.report.figures import said
 from waitlab.runner import order
-from waitlab.verbs.catalogue import minutes
 from waitlab.verbs.commands import commands
 from waitlab.verbs.console import console
 
@@ -109,7 +108,9 @@ def _level(at: float, member: Prediction, arm: Arm, cores: float) -> dict[str, A
 def _of_sweep(one: Prediction, levels: Sequence[dict[str, Any]]) -> tuple[float, str]:
     """Of a sweep that is judged as one: measured / predicted is 1, and the formulas of both ends."""
     ends = {levels[place]["formula"]: levels[place]["at"] for place in (0, -1)}
-    return 1.0, ", ".join(f"at {one.over}={at:g} {formula}" if len(ends) > 1 else formula for formula, at in ends.items())
+    return 1.0, ", ".join(
+        f"at {one.over}={at:g} {formula}" if len(ends) > 1 else formula for formula, at in ends.items()
+    )
 
 
 def predicted(one: Prediction, arm: Arm, cores: float) -> tuple[float | None, str]:
@@ -144,7 +145,8 @@ def _print(asked: Experiment, found: dict[str, Any], to: Console) -> None:
     trials, seed = len(found["trials"]), found["seed"]
     rounds = next((arm.load.repeats for arm in asked.arms if arm.load.duet), 0)
     duet = f", those in duet in {rounds} rounds, all of one at the same time," if rounds else ""
-    to.print(f"{trials} trials{duet} in the order of seed {seed}, about {minutes(found['seconds'])}. Nothing was run.")
+    takes = forecast.minutes(found["seconds"])
+    to.print(f"{trials} trials{duet} in the order of seed {seed}, about {takes}. Nothing was run.")
 
 
 def _arms(arms: list[dict[str, Any]]) -> Table:

@@ -1,0 +1,205 @@
+"""The pages as text: one an experiment, and the table of them all by chapter."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from waitlab import forecast, suites
+from waitlab.catalogue import recordings
+from waitlab.experiment import Experiment, Prediction
+from waitlab.judgement import Judgement
+from waitlab.laws import LAWS
+from waitlab.report import facts
+from waitlab.report.markdown import block, code, text
+from waitlab.verdict import Judged
+
+INDEX, PICTURES = "README.md", "pictures"
+WRITTEN = "<!-- Written by `make catalogue` from experiments/{} and the last recorded run. Change those, not this. -->"
+MACHINE = (("cores", "", " cores"), ("memory_bytes", "", ""), ("kernel", "Linux ", ""), ("python", "Python ", ""))
+NOT_YET = "not run yet"
+MANY_ANSWERS = "G10"  # broken by every trial too short for some percentile that nobody asks
+Row = tuple[Experiment, Judgement | None]
+
+
+def page(asked: Experiment, found: Judgement | None) -> str:
+    """The page of one experiment; without a run, what it asks and what theory says."""
+    return "\n\n".join(_parts(asked, found)) + "\n"
+
+
+def index(rows: Sequence[Row]) -> str:
+    """The table of them all."""
+    parts = [WRITTEN.format("*.toml"), "# The catalogue", *_about(rows)]
+    ordered = sorted(rows, key=lambda row: (suites.NAMES.index(suites.of(row[0])), row[0].settles))
+    for chapter, members in groupby(ordered, key=lambda row: suites.of(row[0])):
+        parts.append(f"## {chapter}: {suites.CHAPTERS[chapter]}")
+        parts.append(_index_table(list(members)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _parts(asked: Experiment, found: Judgement | None) -> Iterator[str]:
+    yield WRITTEN.format(f"{asked.name}.toml")
+    yield f"[The catalogue]({INDEX}) / {suites.of(asked)}: {suites.CHAPTERS[suites.of(asked)]}"
+    yield f"# {', '.join(asked.settles)}: {text(asked.title)}"
+    yield f"**{text(asked.question)}**"
+    yield _answer(found)
+    needs = [f"This experiment needs {asked.needs}."] if asked.needs else []
+    for notice in facts.notices(found) if found else needs:
+        yield f"> {text(notice)}"
+    yield "## What theory says"
+    yield "\n".join(_theory(asked))
+    if found:
+        yield "## What was measured"
+        yield f"![{text(asked.title)}: what was predicted, and what was measured]({PICTURES}/{asked.name}.svg)"
+        yield (
+            "Blue is what theory says, and how far one may be from it. Each dot is a repeat, with a service started "
+            "anew. Green came out as expected, amber could not be decided, red came out otherwise."
+        )
+        yield _verdicts(asked, found)
+    instead = list(_instead(asked))
+    if instead:
+        yield "## What is true instead"
+        yield "\n".join(instead)
+    if found:
+        yield "## How far to believe it"
+        yield "\n".join(_belief(found))
+    yield "## See for yourself"
+    yield block("\n".join(_commands(asked, found)), "console")
+
+
+def _answer(found: Judgement | None) -> str:
+    return f"{_tally(found)}, measured on {_day(found)}." if found else f"*{NOT_YET.capitalize()}.*"
+
+
+def _theory(asked: Experiment) -> Iterator[str]:
+    """Each sentence, with the law that it rests on."""
+    for number, sentence in enumerate(_sentences(asked), 1):
+        expected = " *Theory says that this is wrong.*" if sentence.expected == "refuted" else ""
+        law = f"<br>{_linked(sentence.law)}: {text(LAWS[sentence.law].summary)}" if sentence.law else ""
+        yield f"{number}. {text(sentence.says)}{expected}{law}"
+
+
+def _linked(law: str) -> str:
+    return f"[{code(law)}](../experiments.md#laws)"
+
+
+def _sentences(asked: Experiment) -> list[Prediction]:
+    """The first prediction of each sentence: one about a family stands for all of its members."""
+    return list({_sentence(one): one for one in reversed(asked.predictions)}.values())[::-1]
+
+
+def _sentence(prediction: Prediction) -> tuple[str, str]:
+    return prediction.says, prediction.quantity
+
+
+def _verdicts(asked: Experiment, found: Judgement) -> str:
+    """Prediction by prediction, in the order of the sentences above."""
+    numbers = {_sentence(one): number for number, one in enumerate(_sentences(asked), 1)}
+    rows = [["", "arm", "predicted", "measured", "verdict", "reason"], ["---:", *["---"] * 5]]
+    for prediction, one in zip(asked.predictions, found.judged, strict=True):
+        formula = f"<br>{code(one.formula)}" if one.formula else ""
+        value = f"{text(facts.predicted(prediction, one))}{formula}"
+        words = [text(one.arm), value, text(facts.measured(one)), _verdict(one), text(one.reason)]
+        rows.append([str(numbers[_sentence(prediction)]), *words])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _verdict(one: Judged) -> str:
+    words = text(facts.verdict(one))
+    return words if facts.mood(one) == facts.GOOD else f"**{words}**"
+
+
+def _instead(asked: Experiment) -> Iterator[str]:
+    for one in _sentences(asked):
+        if one.instead:
+            yield f"- Not: *{text(one.says)}* {text(one.instead)}"
+
+
+def _belief(found: Judgement) -> Iterator[str]:
+    yield f"- {_machine(found)}"
+    broken = [(one, trial) for trial, one in facts.broken(found) if one.rule != MANY_ANSWERS]
+    rules = {one.rule: one.title for one, _ in broken}
+    for name in sorted(rules, key=lambda name: int(name.removeprefix("G"))):
+        those = [(one, trial) for one, trial in broken if one.rule == name]
+        voids = ", ".join(sorted(frozenset().union(*(one.voids for one, _ in those))))
+        first, trial = those[0]
+        where = f"{trial.arm}, repeat {trial.repeat}: {first.says}"
+        yield (
+            f"- {name} ({text(rules[name])}) took {voids or 'nothing'} away from {len(those)} of "
+            f"{len(found.run.trials)} trials; first {text(where)}."
+        )
+    if not rules:
+        yield f"- No rule of [validity.md](../validity.md) took anything away from its {len(found.run.trials)} trials."
+
+
+def _machine(found: Judgement) -> str:
+    """Its facts and what speaks against it, in a line."""
+    known = dict(facts.machine(found))
+    words = [f"{name}{known[key]}{unit}" for key, name, unit in MACHINE if key in known]
+    doubts = f"; {known['doubts']}" if known.get("doubts", "none") != "none" else ""
+    return text(f"Measured with {', '.join(words)}{doubts}." if words else "Nothing is known of the machine.")
+
+
+def _commands(asked: Experiment, found: Judgement | None) -> Iterator[str]:
+    short = asked.name.partition("-")[0]
+    takes = forecast.minutes(forecast.run_s(asked, forecast.CORES))
+    yield f"./lab plan {short}     # what it would do; runs nothing"
+    yield f"./lab run {short}      # measure and judge it here, in about {takes}"
+    if found:
+        yield f"./lab report {recordings.SHOWN}/{asked.name}.zip     # the run above, with all its figures"
+
+
+def _tally(found: Judgement) -> str:
+    """How many came out as expected, and how many did not."""
+    moods = [facts.mood(one) for one in found.judged]
+    refuted = sum(one.verdict == "refuted" and one.as_expected for one in found.judged)
+    told = {
+        "confirmed": moods.count(facts.GOOD) - refuted,
+        "refuted as expected": refuted,
+        "inconclusive": moods.count(facts.OPEN),
+        "**not as expected**": moods.count(facts.BAD),
+    }
+    return ", ".join(f"{count} {word}" for word, count in told.items() if count)
+
+
+def _day(found: Judgement) -> str:
+    return found.run.began[:10]
+
+
+def _about(rows: Sequence[Row]) -> Iterator[str]:
+    """What the table is, and the sum of it."""
+    runs = [found for _, found in rows if found]
+    judged = [one for found in runs for one in found.judged]
+    moods = [facts.mood(one) for one in judged]
+    yield (
+        "Checkable claims about how Python web servers wait, each as an experiment that says what it expects before it "
+        "measures. A claim that theory holds to be wrong is expected to be *refuted*, and its page says what is true "
+        "instead. How to ask a question of one's own: [experiments.md](../experiments.md). What a verdict requires: "
+        "[validity.md](../validity.md). Which five to show in ten minutes: [talk.md](../talk.md)."
+    )
+    yield (
+        f"{len(runs)} of {len(rows)} experiments have a recorded run: of {len(judged)} predictions "
+        f"{moods.count(facts.GOOD)} came out as expected, {moods.count(facts.OPEN)} could not be decided on the "
+        f"machine that measured, {moods.count(facts.BAD)} came out otherwise."
+    )
+
+
+def _index_table(rows: Sequence[Row]) -> str:
+    lines = ["| | claim | question | last run | undecided, or needed |", "|---|---|---|---|---|"]
+    for asked, found in rows:
+        number = f"[{', '.join(asked.settles)}]({asked.name}.md)"
+        run = f"{_tally(found)}; {_day(found)}" if found else NOT_YET
+        cells = (number, _claim(asked), text(asked.question), run, _undecided(asked, found))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _claim(asked: Experiment) -> str:
+    """The claim, and what is claimed to the contrary."""
+    wrong = " ".join(text(one.says) for one in _sentences(asked) if one.expected == "refuted")
+    return f"{text(asked.title)}.{f'<br>Claimed instead: *{wrong}*' if wrong else ''}"
+
+
+def _undecided(asked: Experiment, found: Judgement | None) -> str:
+    open_ = [one for one in found.judged if facts.mood(one) == facts.OPEN] if found else []
+    says = [text(one.says) for one in open_]
+    needs = [f"needs {text(asked.needs)}"] if asked.needs else []
+    return "<br>".join([*dict.fromkeys(says), *needs])
