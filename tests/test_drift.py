@@ -194,8 +194,11 @@ def test_the_page_on_experiments_states_the_exit_codes_and_suites() -> None:
         assert f"**{name}** {about}" in told
 
 
-def test_the_example_on_the_page_can_be_run(tmp_path: Path) -> None:
-    (example,) = re.findall(r"^```toml\n(.*?)^```", EXPERIMENTS, re.MULTILINE | re.DOTALL)
+def test_the_examples_on_the_page_can_be_run(tmp_path: Path) -> None:
+    example, *parts = re.findall(r"^```toml\n(.*?)^```", EXPERIMENTS, re.MULTILINE | re.DOTALL)
     file = tmp_path / "mine.toml"
     file.write_text(example)
     assert len(experiment.read(file).predictions) == 5
+    for part in parts:
+        file.write_text(f'title = "A claim"\nquestion = "Does it hold?"\n{part}')
+        assert len(experiment.read(file).predictions) == 1

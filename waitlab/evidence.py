@@ -1,7 +1,7 @@
 """What the repeats of one arm say about one quantity, and which of them may not be believed, and why."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from waitlab import validity
@@ -43,44 +43,80 @@ class Evidence:
         return f"too few repeats: {used} can be used, {needed} are needed" if used < needed else ""
 
 
+@dataclass(frozen=True)
+class _Repeat:
+    """What one repeat gave: its value, or None and why, and its trial where it began."""
+
+    value: float | None
+    why: str
+    trial: Trial
+
+
 def gather(arm: Arm, trials: Sequence[Trial], quantity: str, read: Read) -> Evidence:
     """The values of `quantity` over the planned repeats of `arm`.
 
     Left out are repeats that were not measured, that a rule touching the quantity voids, whose value is not a number,
     or that were measured twice: whoever may choose between two has a choice too many.
     """
-    seen = list(_seen(arm, trials, quantity, read))
-    missing = [f"{arm.load.repeats - len(seen)} not measured"] if arm.load.repeats > len(seen) else []
-    values = [value for value, _, _ in seen] + [None] * (arm.load.repeats - len(seen))
-    counted = [trial.client for value, _, trial in seen if value is not None and trial.client]
+    return _evidence(arm, _seen(arm, trials, quantity, read))
+
+
+def gather_pair(a: Arm, b: Arm, trials: Sequence[Trial], quantity: str, read: Read) -> tuple[Evidence, Evidence]:
+    """The same of two that ran in duet, over the same rounds: one that cannot be used of either is left out of both.
+
+    So is one in which they did not run at the same time. Noise voids no round here, since it met both alike.
+    """
+    of_a, of_b = (_seen(arm, trials, quantity, read, paired=True) for arm in (a, b))
+    for repeat in of_a.keys() & of_b.keys():
+        one, other = of_a[repeat], of_b[repeat]
+        faults = [f"{seen.why} ({arm.name})" for seen, arm in ((one, a), (other, b)) if seen.why]
+        if b.name not in one.trial.beside or a.name not in other.trial.beside:
+            faults.append(f": {a.name} and {b.name} did not run at the same time")
+        if faults:
+            of_a[repeat], of_b[repeat] = _Repeat(None, faults[0], one.trial), _Repeat(None, faults[0], other.trial)
+    both = of_a.keys() & of_b.keys()
+    return _evidence(a, _only(of_a, both)), _evidence(b, _only(of_b, both))
+
+
+def _only(seen: Mapping[int, _Repeat], wanted: Container[int]) -> dict[int, _Repeat]:
+    return {repeat: one for repeat, one in seen.items() if repeat in wanted}
+
+
+def _evidence(arm: Arm, seen: Mapping[int, _Repeat]) -> Evidence:
+    lost = max(0, arm.load.repeats - len(seen))
+    counted = [one.trial.client for one in seen.values() if one.value is not None and one.trial.client]
+    left_out = [f"repeat {repeat}{one.why}" for repeat, one in seen.items() if one.value is None]
     return Evidence(
-        tuple(values),
-        tuple([why for value, why, _ in seen if value is None] + missing),
+        tuple([one.value for one in seen.values()] + [None] * lost),
+        tuple(left_out + ([f"{lost} not measured"] if lost else [])),
         sum(client.failures for client in counted),
         sum(client.counted for client in counted),
     )
 
 
-def _seen(arm: Arm, trials: Sequence[Trial], quantity: str, read: Read) -> Iterator[tuple[float | None, str, Trial]]:
-    """For each repeat that began: its value or None, why None, and the trial; a retried repeat by its best trial."""
+def _seen(arm: Arm, trials: Sequence[Trial], quantity: str, read: Read, *, paired: bool = False) -> dict[int, _Repeat]:
+    """Each repeat that began, in order; a retried one by its best trial."""
     own = [trial for trial in trials if trial.arm == arm.name]
+    found = {}
     for repeat in sorted({trial.repeat for trial in own}):
         tries = [trial for trial in own if trial.repeat == repeat]
         measured = [trial for trial in tries if trial.ended == "measured"]
         if len(measured) > 1:
-            yield None, f"repeat {repeat} was measured {len(measured)} times", measured[0]
+            found[repeat] = _Repeat(None, f" was measured {len(measured)} times", measured[0])
         elif not measured:
-            yield None, f"repeat {repeat}: {tries[-1].ended}", tries[-1]
+            found[repeat] = _Repeat(None, f": {tries[-1].ended}", tries[-1])
         else:
-            value, why = _value(arm, measured[0], quantity, read)
-            yield value, f"repeat {repeat}: {why}", measured[0]
+            value, why = _value(arm, measured[0], quantity, read, paired)
+            found[repeat] = _Repeat(value, f": {why}" if why else "", measured[0])
+    return found
 
 
-def _value(arm: Arm, trial: Trial, quantity: str, read: Read) -> tuple[float | None, str]:
-    broken = validity.voided(validity.findings(trial, arm.load), quantity)
+def _value(arm: Arm, trial: Trial, quantity: str, read: Read, paired: bool) -> tuple[float | None, str]:
+    broken = validity.voided(validity.findings(trial, arm.load), quantity, paired=paired)
     if broken:
         return None, f"{broken[0].rule}, {broken[0].says}"
     value = read(quantity, trial)
     if value is None:
-        return None, f"{quantity} was not measured"
+        why = trial.unmeasured.get(quantity)
+        return None, f"{quantity} was not measured" + (f": {why}" if why else "")
     return (value, "") if math.isfinite(value) else (None, f"{quantity} is {value}")

@@ -45,9 +45,10 @@ def findings(trial: Trial, load: Load) -> tuple[Finding, ...]:
     return tuple(_found(rule, trial, load) for rule in RULES)
 
 
-def voided(found: Iterable[Finding], quantity: str) -> tuple[Finding, ...]:
-    """The findings that take `quantity` away; none when it may be judged."""
-    return tuple(finding for finding in found if _voids(finding, quantity, kinds(quantity)))
+def voided(found: Iterable[Finding], quantity: str, *, paired: bool = False) -> tuple[Finding, ...]:
+    """The findings that take `quantity` away; none when it may be judged. `paired`: held against a partner in duet."""
+    left = (finding for finding in found if not (paired and finding.rule in SHARED))
+    return tuple(finding for finding in left if _voids(finding, quantity, kinds(quantity)))
 
 
 def _voids(finding: Finding, quantity: str, touched: frozenset[str] | None) -> bool:
@@ -124,6 +125,8 @@ KINDS: Mapping[str, frozenset[str]] = {
 }
 OF_PERCENTILES = "G10"  # hardly a trial has the answers for every percentile, and an own quantity is none of them
 OWN_FIGURE = {"G2": "uncounted"}  # a rule cannot take away the quantity that it looks at itself
+# Noise meets both of a duet alike, so that their ratio has none of it; what does not cancel out spreads the ratios.
+SHARED = frozenset({"G7"})
 
 RULES = (
     Rule("G0", "the service that was started answers", ALL, rules.identity),

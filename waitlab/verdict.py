@@ -5,36 +5,47 @@ inconclusive. What the words require is docs/validity.md's subject; the rules of
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from statistics import fmean, geometric_mean
-from typing import Literal
 
-from waitlab import statistics, validity
+from waitlab import evidence, fitted, statistics, validity
 from waitlab.errors import LabError
-from waitlab.evidence import Evidence, Read, gather
+from waitlab.evidence import Evidence, Read
 from waitlab.experiment import Arm, Experiment, Prediction, Reference
+from waitlab.fitted import Level, Point
 from waitlab.laws import Predicted
 from waitlab.rules import LATENCY
+from waitlab.ruling import (
+    PAIR_REPEATS,
+    REPEATS,
+    Ruling,
+    Scale,
+    Undecided,
+    Word,
+    decided,
+    edges,
+    edges_of_ratio,
+    enough,
+    exponential,
+)
 from waitlab.trial import Trial
 
-Word = Literal["confirmed", "refuted", "inconclusive"]
 # What a prediction's law gives for its arm, with the measured inputs by name; LabError where it does not hold.
 Predict = Callable[[Prediction, Arm, Mapping[str, float]], Predicted]
-Of = Callable[[str, str], Evidence]  # of an arm, a quantity
 
-REPEATS, PAIR_REPEATS = 3, 5
-ROUNDING = 1e-9
-LARGEST_LOG = 500.0  # e to this is still a number
 UNEVEN_ERRORS_P = 0.01
+NOTHING = Evidence((), ())
 
 
 @dataclass(frozen=True)
 class Judged:
     """One prediction and what became of it; `low` and `high` are the interval of what was measured, in its unit.
 
-    `measured`: by repeat, in order; None for a repeat that was not measured or was left out.
+    `measured`: by repeat, in order; None for a repeat that was not measured or was left out. Of a sweep that was judged
+    as one, `arm` is its family, `over` what varies, `points` its levels in the quantity's unit, and the other figures
+    are of measured / predicted: `measured` of one trial after the other from the lowest level on, `predicted` 1.
     """
 
     says: str
@@ -49,10 +60,22 @@ class Judged:
     verdict: Word
     expected: str
     reason: str
+    over: str = ""
+    points: tuple[Point, ...] = ()
 
     @property
     def as_expected(self) -> bool:
         return self.verdict == self.expected
+
+    @property
+    def about(self) -> str:
+        """The arm, or of a sweep the family and what varies in it."""
+        return f"{self.arm} over {self.over}" if self.over else self.arm
+
+    @property
+    def told_as(self) -> str:
+        """The quantity whose unit the figures are in."""
+        return "ratio" if self.over else self.quantity
 
 
 @dataclass(frozen=True)
@@ -64,38 +87,41 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """What was predicted, and how an estimate (a mean, a logarithm of a ratio, a difference) becomes its unit again."""
+class _Known:
+    """What there is to judge by."""
 
-    predicted: float
-    formula: str
-    runs: int
-    unit: Callable[[float], float]
+    experiment: Experiment
+    trials: Sequence[Trial]
+    read: Read
+    predict: Predict
 
+    @cached_property
+    def arms(self) -> dict[str, Arm]:
+        return {arm.name: arm for arm in self.experiment.arms}
 
-@dataclass(frozen=True)
-class _Ruling:
-    verdict: Word
-    reason: str
-    predicted: float | None = None
-    formula: str = ""
-    low: float | None = None
-    high: float | None = None
+    @cached_property
+    def _gathered(self) -> dict[tuple[str, str], Evidence]:
+        return {}
 
+    def of(self, arm: str, quantity: str) -> Evidence:
+        """What the repeats of an arm say of a quantity."""
+        if (arm, quantity) not in self._gathered:
+            found = self.arms.get(arm)
+            known = evidence.gather(found, self.trials, quantity, self.read) if found else NOTHING
+            self._gathered[arm, quantity] = known
+        return self._gathered[arm, quantity]
 
-class _Undecided(Exception):
-    """Why there can be no verdict."""
+    def in_duet(self, one: Prediction) -> Reference | None:
+        """What a prediction holds its arm against, where both ran in duet."""
+        target = next((bound for bound in one.bounds if isinstance(bound, Reference)), None)
+        both = target and all(name in self.arms and self.arms[name].load.duet for name in (one.arm, target.arm))
+        return target if both else None
 
 
 def judge(experiment: Experiment, trials: Sequence[Trial], read: Read, predict: Predict) -> list[Judged]:
     """Every prediction of `experiment`, in its order, judged on `trials`."""
-    arms = {arm.name: arm for arm in experiment.arms}
-
-    @cache
-    def of(arm: str, quantity: str) -> Evidence:
-        return gather(arms[arm], trials, quantity, read) if arm in arms else Evidence((), ())
-
-    return [_judged(prediction, arms, of, predict) for prediction in experiment.predictions]
+    known = _Known(experiment, trials, read, predict)
+    return [(_judged_sweep if one.members else _judged)(one, known) for one in experiment.predictions]
 
 
 def outcome(judged: Sequence[Judged], interrupted: bool = False) -> Outcome:
@@ -116,15 +142,42 @@ def outcome(judged: Sequence[Judged], interrupted: bool = False) -> Outcome:
     return Outcome(0, f"{len(judged)} of {len(judged)} predictions judged as expected")
 
 
-def _judged(prediction: Prediction, arms: Mapping[str, Arm], of: Of, predict: Predict) -> Judged:
-    measured = of(prediction.arm, prediction.quantity)
-    notes = {of(source.arm, source.quantity).note: None for source in _sources(prediction)}  # each once, in order
+def _judged(prediction: Prediction, known: _Known) -> Judged:
+    pair = _pair(prediction, known)
+    measured = pair[0] if pair else known.of(prediction.arm, prediction.quantity)
     try:
-        ruling = _ruling(prediction, arms, measured, of, predict)
-    except _Undecided as undecided:
-        ruling = _Ruling("inconclusive", str(undecided))
+        ruling = _in_duet(prediction, *pair) if pair else _ruling(prediction, measured, known)
+    except Undecided as undecided:
+        ruling = Ruling("inconclusive", str(undecided))
     except ArithmeticError as error:
-        ruling = _Ruling("inconclusive", f"cannot be computed: {error}")
+        ruling = Ruling("inconclusive", f"cannot be computed: {error}")
+    notes = [measured.note] if pair else _notes(prediction, known)
+    return _told(prediction, ruling, measured.by_repeat, notes)
+
+
+def _judged_sweep(prediction: Prediction, known: _Known) -> Judged:
+    """A whole family by its fit."""
+    levels = [_level(at, member, known) for at, member in prediction.members.items()]
+    seen: tuple[fitted.Look, ...] = ()
+    try:
+        seen = fitted.looks(prediction, levels)
+        ruling = fitted.ruling(prediction, levels, seen)
+    except Undecided as undecided:
+        ruling = Ruling("inconclusive", str(undecided), formula=fitted.formula(prediction, levels))
+    except (ArithmeticError, ValueError) as error:
+        ruling = Ruling("inconclusive", f"cannot be computed: {error}")
+    ratios = tuple(ratio for level in levels for ratio in level.ratios)
+    notes = [note for member in prediction.members.values() for note in _notes(member, known)]
+    return _told(prediction, ruling, ratios, notes, tuple(fitted.points(levels, seen)))
+
+
+def _told(
+    prediction: Prediction,
+    ruling: Ruling,
+    measured: tuple[float | None, ...],
+    notes: Sequence[str],
+    points: tuple[Point, ...] = (),
+) -> Judged:
     return Judged(
         says=prediction.says,
         arm=prediction.arm,
@@ -134,155 +187,141 @@ def _judged(prediction: Prediction, arms: Mapping[str, Arm], of: Of, predict: Pr
         predicted=ruling.predicted,
         low=ruling.low,
         high=ruling.high,
-        measured=measured.by_repeat,
+        measured=measured,
         verdict=ruling.verdict,
         expected=prediction.expected,
-        reason=ruling.reason + "".join(notes),
+        reason=ruling.reason + "".join(dict.fromkeys(notes)),  # each once, in order
+        over=prediction.over,
+        points=points,
     )
 
 
-def _ruling(prediction: Prediction, arms: Mapping[str, Arm], measured: Evidence, of: Of, predict: Predict) -> _Ruling:
-    for source in _sources(prediction):
-        if source.arm not in arms:
-            raise _Undecided(f"there is no arm {source.arm}")
+def _notes(prediction: Prediction, known: _Known) -> list[str]:
+    """What a reader must know of each source that the verdict rests on."""
+    own = Reference(prediction.arm, prediction.quantity)
+    return [known.of(source.arm, source.quantity).note for source in (own, *prediction.references)]
+
+
+def _pair(prediction: Prediction, known: _Known) -> tuple[Evidence, Evidence] | None:
+    """The rounds of both, where one of a duet is held against another."""
+    target = known.in_duet(prediction)
+    if target is None or target.quantity != prediction.quantity:
+        return None
+    own, other = known.arms[prediction.arm], known.arms[target.arm]
+    return evidence.gather_pair(own, other, known.trials, prediction.quantity, known.read)
+
+
+def _in_duet(prediction: Prediction, measured: Evidence, other: Evidence) -> Ruling:
+    """Round by round, so that what met both alike is in neither the ratio nor its spread: a paired t."""
+    target = next(bound for bound in prediction.bounds if isinstance(bound, Reference))
+    values, others = enough(measured, PAIR_REPEATS), [target.times * value for value in enough(other, PAIR_REPEATS)]
+    return _against_values(prediction, values, others, _of(target), paired=True)
+
+
+def _ruling(prediction: Prediction, measured: Evidence, known: _Known) -> Ruling:
+    for name in (prediction.arm, *(source.arm for source in prediction.references)):
+        if name not in known.arms:
+            raise Undecided(f"there is no arm {name}")
     if prediction.law:
-        return _by_law(prediction, arms[prediction.arm], measured, of, predict)
-    target = _target(prediction)
+        return _by_law(prediction, measured, known)
+    target = next(iter(prediction.bounds), None)
+    if target is None:
+        raise Undecided("nothing is predicted: no law, equals, at_least or at_most")
     if not isinstance(target, Reference):
         return _against_number(prediction, measured, Predicted(target, ""))
-    other = of(target.arm, target.quantity)
-    _fail_alike(prediction, measured, other, arms)
-    formula = f"{target.times:g} x {target.quantity} of {target.arm}"
-    return _against_arm(prediction, measured, [target.times * value for value in _enough(other, PAIR_REPEATS)], formula)
+    other = known.of(target.arm, target.quantity)
+    _fail_alike(prediction, measured, other, known.arms)
+    values = [target.times * value for value in enough(other, PAIR_REPEATS)]
+    return _against_values(prediction, enough(measured, PAIR_REPEATS), values, _of(target))
 
 
-def _sources(prediction: Prediction) -> Iterator[Reference]:
-    """Where the numbers come from that a verdict rests on, the prediction's own arm first."""
-    yield Reference(prediction.arm, prediction.quantity)
-    for source in (prediction.equals, prediction.at_least, prediction.at_most, *prediction.measured.values()):
-        if isinstance(source, Reference):
-            yield source
+def _of(target: Reference) -> str:
+    return f"{target.times:g} x {target.quantity} of {target.arm}"
 
 
-def _target(prediction: Prediction) -> float | Reference:
-    for target in (prediction.equals, prediction.at_least, prediction.at_most):
-        if target is not None:
-            return target
-    raise _Undecided("nothing is predicted: no law, equals, at_least or at_most")
-
-
-def _by_law(prediction: Prediction, arm: Arm, measured: Evidence, of: Of, predict: Predict) -> _Ruling:
+def _by_law(prediction: Prediction, measured: Evidence, known: _Known) -> Ruling:
     """A law with measured inputs is one arm against another: what it predicts has a spread of its own."""
+    said, formula = _said(prediction, known)
     if not prediction.measured:
-        return _against_number(prediction, measured, _predicted(prediction, arm, {}, predict))
+        return _against_number(prediction, measured, Predicted(said[0], formula))
+    return _against_values(prediction, enough(measured, PAIR_REPEATS), said, formula)
+
+
+def _said(prediction: Prediction, known: _Known) -> tuple[list[float], str]:
+    """What the law says and its formula: one value, or one for each repeat of its inputs where they are measured."""
     inputs = {
-        name: [source.times * value for value in _enough(of(source.arm, source.quantity), PAIR_REPEATS)]
+        name: [source.times * value for value in enough(known.of(source.arm, source.quantity), PAIR_REPEATS)]
         for name, source in prediction.measured.items()
     }
+    means = _predicted(prediction, {name: fmean(values) for name, values in inputs.items()}, known)
+    if not inputs:
+        return [means.value], means.formula
     rounds = [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=False)]
-    said = [_predicted(prediction, arm, values, predict).value for values in rounds]
-    means = {name: fmean(values) for name, values in inputs.items()}
-    return _against_arm(prediction, measured, said, _predicted(prediction, arm, means, predict).formula)
+    return [_predicted(prediction, values, known).value for values in rounds], means.formula
 
 
-def _predicted(prediction: Prediction, arm: Arm, inputs: Mapping[str, float], predict: Predict) -> Predicted:
+def _predicted(prediction: Prediction, inputs: Mapping[str, float], known: _Known) -> Predicted:
     try:
-        return predict(prediction, arm, inputs)
+        return known.predict(prediction, known.arms[prediction.arm], inputs)
     except LabError as error:
-        raise _Undecided(f"the law {prediction.law} gives no value: {error.message}") from None
+        raise Undecided(f"the law {prediction.law} gives no value: {error.message}") from None
     except (ArithmeticError, ValueError) as error:
-        raise _Undecided(f"the law {prediction.law} gives no value: {error}") from None
+        raise Undecided(f"the law {prediction.law} gives no value: {error}") from None
+
+
+def _level(at: float, member: Prediction, known: _Known) -> Level:
+    """One level of a sweep, whatever is wrong with it."""
+    measured = known.of(member.arm, member.quantity)
+    try:
+        said, formula = _said(member, known)
+    except Undecided as trouble:
+        return Level(at, member.arm, measured, trouble=str(trouble))
+    if not all(0 < value < math.inf for value in said):
+        return Level(at, member.arm, measured, trouble=f"what is predicted is {said[0]:g}")
+    return Level(at, member.arm, measured, tuple(said), formula)
 
 
 def _fail_alike(prediction: Prediction, a: Evidence, b: Evidence, arms: Mapping[str, Arm]) -> None:
     """Response times of two arms are not compared when one fails more often: a refusal is a fast answer."""
-    if any(arms[source.arm].load.expects_errors for source in _sources(prediction)) or not (a.failed or b.failed):
+    names = (prediction.arm, *(source.arm for source in prediction.references))
+    if any(arms[name].load.expects_errors for name in names) or not (a.failed or b.failed):
         return
     touched = validity.kinds(prediction.quantity)
     uneven = statistics.fisher(a.failed, a.requests, b.failed, b.requests) < UNEVEN_ERRORS_P
     if uneven and (touched is None or LATENCY in touched):
         told = f"{a.failed} of {a.requests} against {b.failed} of {b.requests}"
-        raise _Undecided(f"G11, the arms fail unevenly: {told} requests")
+        raise Undecided(f"G11, the arms fail unevenly: {told} requests")
 
 
-def _enough(evidence: Evidence, minimum: int) -> list[float]:
-    lack = evidence.lacks(minimum)
-    if lack:
-        raise _Undecided(lack)
-    return evidence.values
-
-
-def _against_number(prediction: Prediction, measured: Evidence, target: Predicted) -> _Ruling:
+def _against_number(prediction: Prediction, measured: Evidence, target: Predicted) -> Ruling:
     if not math.isfinite(target.value):
-        raise _Undecided(f"what is predicted is {target.value}")
+        raise Undecided(f"what is predicted is {target.value}")
     if measured.lacks(REPEATS):
-        return _Ruling("inconclusive", measured.lacks(REPEATS), target.value, target.formula)
+        return Ruling("inconclusive", measured.lacks(REPEATS), target.value, target.formula)
     values = measured.values
     if target.value == 0 and prediction.within and any(values):
-        raise _Undecided("a band that is a fraction of 0 is empty: predict with at_most")
-    scale = _Scale(target.value, target.formula, len(values), lambda value: value)
-    return _decided(prediction, statistics.estimate(values), _edges(prediction, target.value), scale)
+        raise Undecided("a band that is a fraction of 0 is empty: predict with at_most")
+    scale = Scale(target.value, target.formula, len(values), lambda value: value)
+    return decided(prediction, statistics.estimate(values), edges(prediction, target.value), scale)
 
 
-def _against_arm(prediction: Prediction, measured: Evidence, other: Sequence[float], formula: str) -> _Ruling:
-    """The ratio of both, by Welch on logarithms; their difference where a value is not positive."""
-    values = _enough(measured, PAIR_REPEATS)
+def _against_values(
+    prediction: Prediction, values: Sequence[float], other: Sequence[float], formula: str, *, paired: bool = False
+) -> Ruling:
+    """The ratio of both, by t on logarithms; their difference where a value is not positive. Welch's t of repeats that
+    know nothing of each other, or of pairs the paired one.
+    """
     if not all(map(math.isfinite, other)):
-        raise _Undecided("what is predicted is not a number")
+        raise Undecided("what is predicted is not a number")
+    compared = statistics.paired if paired else statistics.welch
     runs = min(len(values), len(other))
+    what = f" of {runs} pairs" if paired else ""
     if min(*values, *other) > 0:
         predicted = geometric_mean(other)
-        low, high = (math.log(edge) if edge > 0 else -math.inf for edge in _edges(prediction, 1.0))
-        scale = _Scale(predicted, formula, runs, lambda log: predicted * math.exp(min(log, LARGEST_LOG)))
-        found = statistics.welch(statistics.logs(other), statistics.logs(values))
-    else:
-        predicted = fmean(other)
-        low, high = (edge - predicted for edge in _edges(prediction, predicted))
-        scale = _Scale(predicted, formula, runs, lambda apart: predicted + apart)
-        found = statistics.welch(other, values)
-    return _decided(prediction, found, (low, high), scale)
-
-
-def _edges(prediction: Prediction, predicted: float) -> tuple[float, float]:
-    """What may be measured, from and to."""
-    if prediction.at_least is not None:
-        return predicted, math.inf
-    if prediction.at_most is not None:
-        return -math.inf, predicted
-    return predicted - prediction.within * abs(predicted), predicted + prediction.within * abs(predicted)
-
-
-def _decided(prediction: Prediction, found: statistics.Estimate, edges: tuple[float, float], scale: _Scale) -> _Ruling:
-    """Confirmed when the whole interval lies inside the edges, refuted when outside; one-sided for a bound."""
-    bound = prediction.at_least is not None or prediction.at_most is not None
-    confidence = 0.90 if bound else 0.95
-    low, high = found.interval(confidence)
-    near = min(abs(found.mean - edge) for edge in edges)
-    slack = ROUNDING * max(abs(value) for value in (*edges, low, high) if math.isfinite(value))
-    if edges[0] - slack <= low and high <= edges[1] + slack:
-        verdict: Word = "confirmed"
-    elif high < edges[0] - slack or low > edges[1] + slack:
-        verdict = "refuted"
-    else:
-        verdict = "inconclusive"
-    interval = (scale.unit(low), scale.unit(high))
-    if not all(map(math.isfinite, (*interval, scale.predicted))):
-        raise _Undecided("cannot be computed: the interval has no end")
-    reason = f"{'one-sided ' if bound else ''}95 % interval {_span(interval)}, {_allowed(edges, scale)}"
-    if verdict == "inconclusive":
-        needed = statistics.repeats_to_reach(found.error * math.sqrt(scale.runs), near, confidence)
-        reason += f": {needed} repeats would decide" if needed else ": more repeats would not decide"
-    return _Ruling(verdict, reason, scale.predicted, scale.formula, *interval)
-
-
-def _span(ends: tuple[float, float]) -> str:
-    return f"{ends[0]:.4g} to {ends[1]:.4g}"
-
-
-def _allowed(edges: tuple[float, float], scale: _Scale) -> str:
-    low, high = edges
-    if math.isinf(high):
-        return f"at least {scale.unit(low):.4g} predicted"
-    if math.isinf(low):
-        return f"at most {scale.unit(high):.4g} predicted"
-    return f"{_span((scale.unit(low), scale.unit(high)))} predicted"
+        scale = Scale(predicted, formula, runs, lambda log: predicted * exponential(log), what)
+        found = compared(statistics.logs(other), statistics.logs(values))
+        return decided(prediction, found, edges_of_ratio(prediction), scale)
+    predicted = fmean(other)
+    low, high = (edge - predicted for edge in edges(prediction, predicted))
+    scale = Scale(predicted, formula, runs, lambda apart: predicted + apart, what)
+    return decided(prediction, compared(other, values), (low, high), scale)

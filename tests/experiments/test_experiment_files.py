@@ -10,7 +10,7 @@ import pytest
 from services import contract, parameters
 from waitlab import capacity, configuration
 from waitlab.errors import LabError
-from waitlab.experiment import FOLDER, Arm, Experiment, Load, Prediction, Reference, paths, read
+from waitlab.experiment import FOLDER, Arm, Experiment, Load, Prediction, paths, read
 from waitlab.runtime.local import plan
 
 FILES = sorted(FOLDER.glob("*.toml"))
@@ -23,10 +23,10 @@ def experiment(request: pytest.FixtureRequest) -> Experiment:
     return EXPERIMENTS[request.param]
 
 
-def references(prediction: Prediction) -> Iterator[Reference]:
-    for source in (prediction.equals, prediction.at_least, prediction.at_most, *prediction.measured.values()):
-        if isinstance(source, Reference):
-            yield source
+def each(experiment: Experiment) -> Iterator[Prediction]:
+    """Every prediction of one arm, those of a sweep too."""
+    for prediction in experiment.predictions:
+        yield from prediction.members.values() or (prediction,)
 
 
 def test_the_table_of_requests_is_the_contracts() -> None:
@@ -56,7 +56,7 @@ def test_every_arm_can_be_started(experiment: Experiment) -> None:
 
 def test_every_law_gives_a_value(experiment: Experiment) -> None:
     arms = {arm.name: arm for arm in experiment.arms}
-    for prediction in experiment.predictions:
+    for prediction in each(experiment):
         if prediction.law:
             measured = {name: 20.0 * (number + 1) for number, name in enumerate(prediction.measured)}
             predicted = configuration.predict(prediction, arms[prediction.arm], measured, cores=1)
@@ -67,9 +67,11 @@ def test_every_law_gives_a_value(experiment: Experiment) -> None:
 def test_repeats_allow_a_verdict(experiment: Experiment) -> None:
     repeats = {arm.name: arm.load.repeats for arm in experiment.arms}
     for prediction in experiment.predictions:
-        sources = [reference.arm for reference in references(prediction)]
-        needed = 5 if sources else 3
-        assert min(repeats[name] for name in (prediction.arm, *sources)) >= needed, prediction.says
+        sources = [reference.arm for reference in prediction.references]
+        ends = (prediction.arms[0], prediction.arms[-1])
+        needed = 5 if sources and not prediction.members else 3
+        assert min(repeats[name] for name in ends) >= needed, prediction.says
+        assert min((repeats[name] for name in sources), default=5) >= 5, prediction.says
 
 
 def test_the_queue_is_full_soon_enough(experiment: Experiment) -> None:
@@ -90,8 +92,8 @@ def test_a_stranger_can_read_it(experiment: Experiment) -> None:
 
 
 def test_every_arm_is_used(experiment: Experiment) -> None:
-    used = {prediction.arm for prediction in experiment.predictions}
-    used |= {reference.arm for prediction in experiment.predictions for reference in references(prediction)}
+    used = {name for prediction in experiment.predictions for name in prediction.arms}
+    used |= {reference.arm for prediction in experiment.predictions for reference in prediction.references}
     assert used == {arm.name for arm in experiment.arms}
 
 

@@ -23,6 +23,7 @@ LOAD: dict[str, Check] = {
     "rate": tables.number(0.01, 10_000),
     "seconds": tables.number(1, 3_600),
     "repeats": tables.whole(1, 100),
+    "inner_repeats": tables.whole(1, 100),
     "victim": PATH,
     "expects_errors": tables.switch,
     "duet": tables.switch,

@@ -1,10 +1,10 @@
 """[[predictions]] of an experiment: a prediction about a family becomes one for each of its members."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from waitlab.experiment import tables
+from waitlab.experiment import sweeps, tables
 from waitlab.experiment.arms import FORMS
 from waitlab.experiment.question import Arm, Prediction, Reference
 from waitlab.experiment.tables import Check, Place
@@ -20,6 +20,7 @@ PREDICTION: dict[str, Check] = {
     "measured": tables.anything,
     **dict.fromkeys(BOUNDS[1:], tables.anything),
     "within": tables.number(0.001, 1),
+    "fit": tables.switch,
     "expected": tables.choice("confirmed", "refuted"),
     "instead": tables.text,
 }
@@ -66,7 +67,7 @@ def read(place: Place, found: object, known: Known) -> tuple[Prediction, ...]:
     )
 
 
-def _read_one(place: Place, found: object, known: Known) -> Iterator[Prediction]:
+def _read_one(place: Place, found: object, known: Known) -> list[Prediction]:
     given = tables.read(place, found, PREDICTION, needed=("says", "quantity"))
     bounds = [bound for bound in BOUNDS if bound in given]
     if len(bounds) != 1:
@@ -79,8 +80,9 @@ def _read_one(place: Place, found: object, known: Known) -> Iterator[Prediction]
     families = list(dict.fromkeys(arm.family for arm in known.arms))
     if "arm" not in given and len(families) > 1:
         raise place.fault("has no arm", f"say which: {', '.join(families)}")
-    for arm in known.members(place.at("arm"), given.get("arm", families[0])):
-        yield _of_arm(place, given, arm, known)
+    members = known.members(place.at("arm"), given.get("arm", families[0]))
+    each = [_of_arm(place, given, arm, known) for arm in members]
+    return [sweeps.fitted(place.at("fit"), members, each)] if given.get("fit") else each
 
 
 def _of_arm(place: Place, given: Mapping[str, Any], arm: Arm, known: Known) -> Prediction:

@@ -63,6 +63,9 @@ class Prediction:
     `arm` is one expanded arm's name: a prediction about a family was expanded into one for each member. `within` is the
     band as a fraction of what is predicted; bounds have none. `measured`: where the law takes each input that has to be
     measured first, by the input's name.
+
+    Of a sweep that is judged as one, `arm` is the family, `over` what it varies, and `members` are the predictions for
+    its arms, by level from the lowest on.
     """
 
     says: str
@@ -76,6 +79,30 @@ class Prediction:
     within: float = 0.0
     expected: str = "confirmed"
     instead: str = ""  # what is true instead, where theory says that the sentence is wrong
+    over: str = ""
+    members: Mapping[float, "Prediction"] = field(default_factory=dict)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms it is about, by name."""
+        return tuple(member.arm for member in self.members.values()) or (self.arm,)
+
+    @property
+    def about(self) -> str:
+        """The arm, or of a sweep that is judged as one the family and what varies in it."""
+        return f"{self.arm} over {self.over}" if self.over else self.arm
+
+    @property
+    def bounds(self) -> tuple[float | Reference, ...]:
+        """What is predicted where it is no law."""
+        return tuple(bound for bound in (self.equals, self.at_least, self.at_most) if bound is not None)
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """What else the verdict rests on: other arms' quantities, of which each may be there more than once."""
+        own = (bound for bound in self.bounds if isinstance(bound, Reference))
+        inner = (source for member in self.members.values() for source in member.references)
+        return (*own, *self.measured.values(), *inner)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from waitlab.errors import LabError
-from waitlab.experiment import arms, predictions, tables
+from waitlab.experiment import arms, predictions, sweeps, tables
 from waitlab.experiment.question import Experiment
 from waitlab.experiment.tables import Place
 from waitlab.quantities import QUANTITIES
@@ -98,12 +98,15 @@ def _experiment(place: Place, name: str, top: Mapping[str, Any], own: tuple[str,
     load = arms.read_load(place.at("load"), top.get("load", {}))
     members = arms.read(place.at("arms"), top["arms"], load)
     known = predictions.Known(members, own)
+    asked = predictions.read(place.at("predictions"), top["predictions"], known)
+    if "inner_repeats" in top.get("load", {}) and not any(one.members for one in asked):
+        raise place.at("load.inner_repeats").fault("is of a sweep that is judged by its fit", "say fit = true of one")
     return Experiment(
         name=name,
         title=top["title"],
         question=top["question"],
-        arms=members,
-        predictions=predictions.read(place.at("predictions"), top["predictions"], known),
+        arms=sweeps.with_repeats(members, asked),
+        predictions=asked,
         settles=top.get("settles", ()),
         needs=top.get("needs", ""),
     )

@@ -13,7 +13,7 @@ from waitlab.experiment import Prediction
 from waitlab.judgement import Judgement
 from waitlab.panels.chart import ticks
 from waitlab.panels.printable import shown
-from waitlab.report.facts import Group, cpu_s, in_order, measured, mood, pieces
+from waitlab.report.facts import Group, by_level, cpu_s, in_order, measured, mood, pieces
 from waitlab.report.figures import said, scaled, unit
 from waitlab.report.sweep import Sweep, sweep
 from waitlab.trial import Single, Trial
@@ -70,8 +70,9 @@ def axis(quantity: str, values: Iterable[float], first: float, last: float) -> A
 
 def of_group(of: Judgement, group: Group) -> str:
     """What was predicted and measured of one sentence: over what a family varies, or arm by arm."""
-    found = sweep(of, group)
-    return line(found, group) if found else rows(group)
+    drawn = by_level(group)
+    found = sweep(of, drawn)
+    return line(found, drawn) if found else rows(drawn)
 
 
 def of_trial(trial: Trial) -> list[Bar]:

@@ -1,7 +1,7 @@
 """What a report says, in words and tables; page, Markdown and terminal only give it their form."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from statistics import fmean
 
@@ -81,6 +81,19 @@ def groups(of: Judgement) -> list[Group]:
     ]
 
 
+def by_level(group: Group) -> Group:
+    """The group with a pair for each level of a sweep that was judged as one, in the quantity's own unit."""
+    return replace(group, pairs=tuple(pair for one in group.pairs for pair in _levels(*one)))
+
+
+def _levels(prediction: Prediction, one: Judged) -> Iterator[tuple[Prediction, Judged]]:
+    if not one.points:
+        yield prediction, one
+    for point in one.points:
+        known = {name: getattr(point, name) for name in ("arm", "predicted", "formula", "measured", "low", "high")}
+        yield prediction.members[point.at], replace(one, over="", points=(), **known)
+
+
 def mood(one: Judged) -> str:
     """GOOD, BAD or OPEN."""
     return OPEN if one.verdict == "inconclusive" else GOOD if one.as_expected else BAD
@@ -95,7 +108,7 @@ def verdict(one: Judged) -> str:
 
 def predicted(prediction: Prediction, one: Judged) -> str:
     """What was predicted, and how far one may be from it."""
-    value = NOTHING if one.predicted is None else said(one.quantity, one.predicted)
+    value = NOTHING if one.predicted is None else "the law" if one.over else said(one.quantity, one.predicted)
     words = "at least " if prediction.at_least is not None else "at most " if prediction.at_most is not None else ""
     band = f" ± {prediction.within:.0%}" if prediction.within else ""
     return f"{words}{value}{band}"
@@ -109,8 +122,8 @@ def because(one: Judged) -> str:
 def measured(one: Judged) -> str:
     """The interval of what was measured; without one, the values."""
     if one.low is not None and one.high is not None:
-        return span(one.quantity, one.low, one.high)
-    values = [said(one.quantity, value) for value in one.measured if value is not None]
+        return span(one.told_as, one.low, one.high) + (" of it" if one.over else "")
+    values = [said(one.told_as, value) for value in one.measured if value is not None]
     return ", ".join(values) or NOTHING
 
 

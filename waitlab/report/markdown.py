@@ -55,7 +55,7 @@ def _group(group: Group) -> Iterator[str]:
         yield f"True instead: {text(group.instead)}"
     rows = tuple(
         (
-            one.arm,
+            one.about,
             facts.verdict(one),
             facts.predicted(prediction, one),
             facts.because(one),

@@ -84,7 +84,7 @@ def _verdicts(group: Group) -> str:
     rows = "\n".join(
         _row(
             headings,
-            (_text(one.arm), _badge(one), *map(_text, (facts.predicted(prediction, one), facts.measured(one)))),
+            (_text(one.about), _badge(one), *map(_text, (facts.predicted(prediction, one), facts.measured(one)))),
         )
         + _why(one, len(headings))
         for prediction, one in group.pairs

@@ -11,13 +11,13 @@ from waitlab import configuration, quantities
 from waitlab.errors import LabError
 from waitlab.evidence import gather
 from waitlab.experiment import Arm, Prediction
+from waitlab.experiment.sweeps import level
 from waitlab.judgement import Judgement, cores_of
 from waitlab.report.facts import Group
 from waitlab.verdict import Judged
 
 FEWEST = 3  # members of a family that make a line worth drawing
 POINTS = 60
-SUFFIX = re.compile(r"([a-z_]+)=(\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class Sweep:
 def sweep(of: Judgement, group: Group) -> Sweep | None:
     """The group as a sweep; None where its arms are too few, or differ in more than one number."""
     arms = {arm.name: arm for arm in of.experiment.arms}
-    found = [SUFFIX.fullmatch(one.arm.removeprefix(arms[one.arm].family).strip()) for _, one in group.pairs]
-    keys = {match[1] if match else "" for match in found}
+    found = [level(arms[one.arm]) for _, one in group.pairs]
+    keys = {one[0] if one else "" for one in found}
     families = {arms[one.arm].family for _, one in group.pairs}
     if len(found) < FEWEST or len(keys) != 1 or "" in keys or len(families) != 1:
         return None
-    places = [float(match[2]) for match in found if match]
+    places = [one[1] for one in found if one]
     members = sorted(
         ((at, prediction, one) for at, (prediction, one) in zip(places, group.pairs, strict=True)),
         key=lambda member: member[0],
     )
-    line = tuple(_line(of, keys.pop(), members, arms))
-    return Sweep(str(next(match[1] for match in found if match)), tuple(members), line)
+    key = keys.pop()
+    return Sweep(key, tuple(members), tuple(_line(of, key, members, arms)))
 
 
 def _line(

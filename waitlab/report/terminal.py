@@ -23,7 +23,7 @@ def verdicts(of: Judgement) -> Lines:
         for number, (prediction, one) in enumerate(group.pairs):
             says = "" if number else shown(group.says)
             value = facts.predicted(prediction, one)
-            table.add_row(says, shown(one.arm), value, facts.measured(one), _verdict(one))
+            table.add_row(says, shown(one.about), value, facts.measured(one), _verdict(one))
     title = Text.assemble((shown(of.experiment.title), "bold"), "  ", (shown(of.experiment.question), "dim"))
     return Lines(title, table, *_reasons(of), Text(f"{facts.tally(of)}: {shown(of.outcome.reason, 500)}", "bold"))
 

@@ -35,7 +35,9 @@ def _suite(asked: Experiment, found: Judgement | None, reason: str, seconds: flo
 
 def _case(experiment: str, one: Judged) -> ElementTree.Element:
     """A verdict that is not the expected one is a failure, an undecided one an error: neither is a success."""
-    case = ElementTree.Element("testcase", classname=experiment, name=_text(f"{one.says} ({one.arm}, {one.quantity})"))
+    case = ElementTree.Element(
+        "testcase", classname=experiment, name=_text(f"{one.says} ({one.about}, {one.quantity})")
+    )
     if one.verdict == "inconclusive":
         ElementTree.SubElement(case, "error", message=_text(one.reason), type="inconclusive")
     elif not one.as_expected:

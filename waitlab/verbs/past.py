@@ -195,7 +195,7 @@ def _compared(a: Judgement, b: Judgement, wanted: Sequence[str]) -> list[Compare
 
 def _predicted(of: Judgement, arm: str) -> list[str]:
     """The quantities that predictions are about, of this arm or as what another arm is held against."""
-    named = [one.quantity for one in of.experiment.predictions if one.arm == arm]
+    named = [one.quantity for one in of.experiment.predictions if arm in one.arms]
     return list(dict.fromkeys(named)) or list(dict.fromkeys(one.quantity for one in of.experiment.predictions))
 
 
