@@ -122,7 +122,7 @@ def run(drafts: Sequence[Draft], ground: Ground, told: Told) -> tuple[Trial, ...
         with cores.kept_to(share.generator), ExitStack() as until_ended:
             told("starting")
             stages = [until_ended.enter_context(_on_stage(draft, share, ground)) for draft in drafts]
-            with _blaming(stages):
+            with _blaming(stages, lambda: around.ailment(needs)):
                 _serve(stages, told)
                 _require(around.ailment(needs))
     except LabError as error:
@@ -364,11 +364,12 @@ def _naming(draft: Draft) -> Iterator[None]:
 
 
 @contextmanager
-def _blaming(stages: Sequence[_Stage]) -> Iterator[None]:
-    """A service that has ended is the reason of whatever failed for want of it."""
+def _blaming(stages: Sequence[_Stage], ailment: Callable[[], str]) -> Iterator[None]:
+    """A service or dependency that has ended is the reason of whatever failed for want of it."""
     try:
         yield
     except (LabError, OSError) as error:
+        _require(ailment())
         for stage in stages:
             with _naming(stage.draft):
                 _require(stage.serving.ailment)

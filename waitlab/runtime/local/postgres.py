@@ -102,9 +102,8 @@ def running(folder: Path, port: int, seconds: float = 20.0) -> Iterator[str]:
         deadline = time.monotonic() + seconds
         while not accepts(url(port, password)):
             if child.poll() is not None or time.monotonic() > deadline:
-                raise LabError(
-                    f"PostgreSQL did not start on port {port}; its log {log} ends:\n{log.read_text()[-2000:]}"
-                )
+                message = f"PostgreSQL did not start on port {port}; its log {log} ends:\n{log.read_text()[-2000:]}"
+                raise LabError(message, "./lab doctor looks further", 122)
             time.sleep(0.05)
         yield url(port, password)
     finally:
