@@ -52,6 +52,7 @@ UNEXPLAINED = server(duration_mean_s=0.1, queue_mean_s=0.05)
 QUEUED = server(duration_mean_s=0.1, queue_mean_s=0.098)
 NOISY = machine(noisy_slices=0.3, steal_ratio=0.05)
 STOLEN = machine(noisy_slices=0.9, steal_ratio=0.21)
+CROWDED = machine(noisy_slices=0.9, foreign_ratio=0.51)
 FAST = made.client(made.trial(), response_us={210_000: 1000})
 
 BROKEN = [
@@ -79,6 +80,7 @@ BROKEN = [
     ("G7", NOISY, CLOSED, "30% of the slices", CPU),
     ("G7", made.burning(NOISY), CLOSED, "30% of the slices", THROUGHPUT | LATENCY | CPU),
     ("G7", STOLEN, CLOSED, "steal 21.0%", THROUGHPUT | CPU),
+    ("G7", CROWDED, CLOSED, "foreign CPU 51.0%", THROUGHPUT | LATENCY | CPU),
     ("G9", SLOWING, CLOSED, "throughput still drifted by 10.0%", THROUGHPUT | LATENCY),
     ("G9", GROWING, CLOSED, "response time still drifted by 69.0%", THROUGHPUT | LATENCY),
     ("G9", made.trial(warm_up_s=1.0), CLOSED, "warmed up for 1.0 s, it needs 2.0 s", THROUGHPUT | LATENCY),
