@@ -36,7 +36,8 @@ def parse(raw: bytes, where: str) -> dict[str, Any]:
 
 
 def decode(kind: type[T], value: object, where: str) -> T:
-    """`value` as the dataclass `kind`: each field of the type it says, none unknown, none missing that has no default.
+    """`value` as the dataclass `kind`: each field of the type it says, none missing that has no default, and none
+    unknown but one that says nothing, as null does of what another version recorded.
 
     Whole numbers are 0 to 2^63 - 1, fractions finite, keys text or whole numbers; LabError otherwise.
     """
@@ -66,13 +67,14 @@ def _record(kind: Any, value: object, where: str) -> Any:
     if not isinstance(value, dict):
         _refuse(where, "an object", value)
     hints, fields = get_type_hints(kind), dataclasses.fields(kind)
-    unknown = sorted(value.keys() - hints.keys())
+    given = {name: entry for name, entry in value.items() if name in hints or entry is not None}
+    unknown = sorted(given.keys() - hints.keys())
     needed = [field for field in fields if field.default is field.default_factory is dataclasses.MISSING]
     missing = [field.name for field in needed if field.name not in value]
     if unknown or missing:
         what = f"unknown field {unknown[0][:40]!r}" if unknown else f"{missing[0]} is missing"
         raise LabError(f"{where}: {what}", "it was edited, or written by another version", 2)
-    return kind(**{name: _decode(hints[name], entry, f"{where}.{name}") for name, entry in value.items()})
+    return kind(**{name: _decode(hints[name], entry, f"{where}.{name}") for name, entry in given.items()})
 
 
 def _plain(kind: type, value: object, where: str) -> object:

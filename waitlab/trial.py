@@ -19,16 +19,12 @@ class Slice:
 
 @dataclass(frozen=True)
 class Single:
-    """One of at most 20 requests, in seconds from the first one's start: sent, taken up by the application, answered.
-
-    `cpu_s` is what the service's processes computed for it; None where it cannot be told apart.
-    """
+    """One of at most 20 requests, in seconds from the first one's start: sent, taken up by the application, answered."""
 
     sent: float
     begun: float | None
     answered: float
     status: int
-    cpu_s: float | None = None
 
 
 @dataclass(frozen=True)

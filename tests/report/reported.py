@@ -54,7 +54,7 @@ def one(arm: Arm, repeat: int, order: int, luck: float) -> Trial:
         known = configuration.case(arm, 3)
         finished = [finish_s(known, k) * luck + 0.004 * k for k in range(1, arm.load.concurrent + 1)]
         wait_s = known.wait_s or 0.3
-        singles = tuple(Single(0.0, max(0.001, end - wait_s), end, 200, 0.003) for end in finished)
+        singles = tuple(Single(0.0, max(0.001, end - wait_s), end, 200) for end in finished)
         return replace(made.singles(*finished), **{**facts, "singles": singles})
     response_s = forecast.response_s(arm, 3) * luck
     rate = (arm.load.users or made.USERS) / (response_s + arm.load.think_ms / 1000)

@@ -201,13 +201,12 @@ def test_every_experiment_of_the_lab_can_be_reported(tmp_path: Path, file: Path)
 
 
 def test_a_request_is_a_bar_of_what_it_did() -> None:
-    waited = Single(0.0, 2.0, 4.0, 200, 0.5)
-    assert facts.pieces(waited) == (("queued", 0.0, 2.0), ("waiting", 2.0, 3.5), ("computing", 3.5, 4.0))
-    assert facts.pieces(replace(waited, begun=None)) == (("unknown", 0.0, 4.0),)
-    assert facts.pieces(replace(waited, cpu_s=None)) == (("queued", 0.0, 2.0), ("inside", 2.0, 4.0))
-    assert facts.pieces(replace(waited, cpu_s=None), 0.5) == facts.pieces(waited)
-    assert facts.pieces(Single(0.0, 9.0, 4.0, 200, 9.0)) == (("queued", 0.0, 4.0),)
-    assert chart.of_single(3, replace(waited, status=503)).told == "4 s, status 503"
+    waited = Single(0.0, 2.0, 4.0, 200)
+    assert facts.pieces(waited, 0.5) == (("queued", 0.0, 2.0), ("waiting", 2.0, 3.5), ("computing", 3.5, 4.0))
+    assert facts.pieces(replace(waited, begun=None), 0.5) == (("unknown", 0.0, 4.0),)
+    assert facts.pieces(waited, None) == (("queued", 0.0, 2.0), ("inside", 2.0, 4.0))
+    assert facts.pieces(Single(0.0, 9.0, 4.0, 200), 9.0) == (("queued", 0.0, 4.0),)
+    assert chart.of_single(3, replace(waited, status=503), 0.5).told == "4 s, status 503"
 
 
 def test_all_arms_with_single_requests_share_one_time_axis(blocking: Judgement) -> None:

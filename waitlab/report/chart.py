@@ -127,10 +127,10 @@ def named_bars(those: Sequence[Bar], longest_s: float, label: str) -> str:
     return _svg(height, label, parts)
 
 
-def of_single(number: int, one: Single, mean_cpu_s: float | None = None) -> Bar:
-    """A request as a bar; `mean_cpu_s` as `facts.pieces` takes it."""
+def of_single(number: int, one: Single, computed_s: float | None) -> Bar:
+    """A request as a bar; `computed_s` as `facts.pieces` takes it."""
     failed = "" if 200 <= one.status < 300 else f", status {one.status}"
-    return Bar(str(number), pieces(one, mean_cpu_s), said_s(one.answered) + failed)
+    return Bar(str(number), pieces(one, computed_s), said_s(one.answered) + failed)
 
 
 def said_s(seconds: float) -> str:

@@ -213,20 +213,19 @@ def in_order(trial: Trial) -> list[Single]:
 
 
 def cpu_s(trial: Trial) -> float | None:
-    """What a request of the trial computed on average, for those of which it is not known; None without that."""
+    """What a request of the trial computed on average: of one among several at once nobody knows more."""
     mean_ms = quantities.read("cpu_ms_per_request", trial)
     return None if mean_ms is None else mean_ms / 1000
 
 
-def pieces(one: Single, mean_cpu_s: float | None = None) -> tuple[tuple[str, float, float], ...]:
+def pieces(one: Single, computed_s: float | None) -> tuple[tuple[str, float, float], ...]:
     """What a request did from when to when: one of KINDS, its begin and its end in seconds.
 
-    Computing comes last here, wherever it was; `mean_cpu_s` stands in for a request whose own is not known.
+    Computing comes last here, wherever it was; `computed_s` is what `cpu_s` says of its trial.
     """
     if one.begun is None:
         return (("unknown", one.sent, one.answered),)
     begun = min(max(one.begun, one.sent), one.answered)
-    computed_s = mean_cpu_s if one.cpu_s is None else one.cpu_s
     if computed_s is None:
         found = [("queued", one.sent, begun), ("inside", begun, one.answered)]
     else:

@@ -79,9 +79,9 @@ def _singles(of: Judgement) -> Iterator[str]:
         yield block("\n".join(_bar(one, longest, facts.cpu_s(trial)) for one in facts.in_order(trial)))
 
 
-def _bar(one: Single, longest: float, mean_cpu_s: float | None) -> str:
+def _bar(one: Single, longest: float, computed_s: float | None) -> str:
     letters = BAR_LETTERS / longest if longest > 0 else 0.0
-    those = facts.pieces(one, mean_cpu_s)
+    those = facts.pieces(one, computed_s)
     drawn = "".join(MARKS[kind] * max(1, round((end - begin) * letters)) for kind, begin, end in those)
     return f"{' ' * round(one.sent * letters)}{drawn} {said('ms', one.answered * 1000)}"
 
