@@ -10,6 +10,7 @@ from typing import Any
 from waitlab import experiment, process, results
 from waitlab.experiment import Experiment
 from waitlab.results import Run
+from waitlab.runner import order
 from waitlab.runner.run import EndedError, Step
 from waitlab.runner.run import run as run_experiment
 
@@ -143,16 +144,23 @@ def kill(word: str) -> None:
     raise AssertionError(f"no process has {word!r} in its command line")
 
 
+def two(folder: Path) -> Experiment:
+    """A pair, and then a stream."""
+    return ask(folder, SINGLES, STREAM)
+
+
 def main() -> None:
-    """Run the experiment in a folder, saying each step; exit as `lab run` does."""
+    """Run two trials in a folder, the pair first, saying each step; exit as `lab run` does."""
     folder = Path(sys.argv[1])
+    asked = two(folder)
+    seed = next(seed for seed in range(100) if order.planned(asked, seed)[0][0].arm.name == "pair")
     try:
         run_experiment(
-            ask(folder, STREAM, repeats=3),
+            asked,
             folder / "results",
             environment(folder),
-            SEED,
-            lambda step: print(step.repeat, step.doing, flush=True),
+            seed,
+            lambda step: print(step.arm, step.doing, flush=True),
             facts={},
         )
     except EndedError as ended:

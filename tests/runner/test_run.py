@@ -6,9 +6,9 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,10 @@ import pytest
 from tests.runner import small
 from tests.runner.small import DUET, QUERY, SINGLES, STREAM
 from tests.waiting import wait_for
-from waitlab import process, results, validity
+from waitlab import process, results, rules, validity
 from waitlab.errors import LabError
+from waitlab.experiment import Experiment
+from waitlab.results import Run
 from waitlab.runner import cores, service
 from waitlab.runner.run import Step
 from waitlab.runtime.local.state import PROJECT
@@ -25,6 +27,7 @@ from waitlab.telemetry import ledger
 from waitlab.trial import Trial
 
 KILLED_GONE_SECONDS = 10.0
+WHOLE = (("stream", 2), ("pair", 1), ("query", 1))
 OWN = """
 def answers_a_user(trial):
     return trial.client.counted / trial.client.users if trial.client.users else None
@@ -35,7 +38,7 @@ def never(trial):
 """
 
 
-def broken(trial: Trial, asked: small.Experiment) -> set[str]:
+def broken(trial: Trial, asked: Experiment) -> set[str]:
     """The rules that take away everything."""
     (arm,) = [arm for arm in asked.arms if arm.name == trial.arm]
     found = validity.findings(trial, arm.load)
@@ -50,30 +53,62 @@ def nothing_is_left() -> Iterator[None]:
     assert os.sched_getaffinity(0) == before
 
 
-def test_an_experiment_is_run_from_its_file_to_its_verdict(tmp_path: Path) -> None:
-    head = 'measure = "own.py"\n' + small.HEAD
-    tmp_path.joinpath("own.py").write_text(OWN)
-    asked = small.ask(tmp_path, STREAM, SINGLES, QUERY, head=head)
+@dataclass(frozen=True)
+class Eventful:
+    """A run of two rounds: in the first the stream's service is killed, in the second the query's database."""
+
+    asked: Experiment
+    run: Run
+    steps: tuple[Step, ...]
+    home: Path
+
+    def trial(self, arm: str, repeat: int) -> Trial:
+        (found,) = [trial for trial in self.run.trials if (trial.arm, trial.repeat) == (arm, repeat)]
+        return found
+
+
+@pytest.fixture(scope="module")
+def eventful(tmp_path_factory: pytest.TempPathFactory) -> Eventful:
+    folder = tmp_path_factory.mktemp("eventful")
+    folder.joinpath("own.py").write_text(OWN)
+    asked = small.ask(folder, STREAM, SINGLES, QUERY, repeats=2, head='measure = "own.py"\n' + small.HEAD)
+    victims = {("stream", 1): "waitlab.serve", ("query", 2): "postgres -D"}
     steps: list[Step] = []
-    run = small.run(asked, tmp_path, steps.append)
-    trials = {trial.arm: trial for trial in run.trials}
-    assert {trial.ended for trial in run.trials} == {"measured"}
-    assert {name: broken(trial, asked) for name, trial in trials.items()} == {
-        "stream": set(),
-        "pair": set(),
-        "query": set(),
-    }
-    assert run.machine == {"made": "up"}
-    assert run.verdict["code"] == 120  # one repeat is too few
-    _is_a_whole_stream(trials["stream"])
-    _is_a_whole_pair(trials["pair"])
-    assert trials["stream"].measured == {"answers_a_user": trials["stream"].client.counted / 4}  # type: ignore[union-attr]
-    assert trials["pair"].measured == {}
-    assert trials["pair"].unmeasured["answers_a_user"] == "its function gives no number: ValueError('it is None')"
-    doing = [step.doing for step in steps if step.arm == "stream"]
+
+    def told(step: Step) -> None:
+        steps.append(step)
+        if step.doing == "measuring" and (step.arm, step.repeat) in victims:
+            small.kill(victims[step.arm, step.repeat])
+
+    return Eventful(asked, small.run(asked, folder, told), tuple(steps), folder / "home")
+
+
+def test_an_experiment_is_run_from_its_file_to_its_verdict(eventful: Eventful) -> None:
+    whole = {name: eventful.trial(name, repeat) for name, repeat in WHOLE}
+    assert {trial.ended for trial in whole.values()} == {"measured"}
+    assert {name: broken(trial, eventful.asked) for name, trial in whole.items()} == {name: set() for name in whole}
+    assert eventful.run.machine == {"made": "up"}
+    assert eventful.run.verdict["code"] == 120  # two repeats are too few
+    _is_a_whole_stream(whole["stream"])
+    _is_a_whole_pair(whole["pair"])
+    assert whole["stream"].measured == {"answers_a_user": whole["stream"].client.counted / 4}  # type: ignore[union-attr]
+    assert whole["pair"].measured == {}
+    doing = [step.doing for step in eventful.steps if (step.arm, step.repeat) == ("stream", 2)]
     assert doing == ["starting", "verifying", "warming up", "measuring", "draining", "ending", "measured"]
-    assert {step.of for step in steps} == {3}
-    assert not (tmp_path / "home/trials").exists()
+    assert {step.of for step in eventful.steps} == {6}
+    assert not (eventful.home / "trials").exists()
+
+
+def test_a_service_that_dies_in_the_middle_costs_its_trial_and_no_other(eventful: Eventful) -> None:
+    died = eventful.trial("stream", 1)
+    assert "the service ended" in died.ended
+    assert died.identity
+    assert eventful.trial("stream", 2).ended == "measured"
+
+
+def test_a_database_that_dies_is_named(eventful: Eventful) -> None:
+    assert eventful.trial("query", 2).ended == "PostgreSQL accepts no connection"
+    assert eventful.trial("pair", 2).ended == "measured"
 
 
 def _is_a_whole_stream(trial: Trial) -> None:
@@ -81,11 +116,13 @@ def _is_a_whole_stream(trial: Trial) -> None:
     assert client
     assert server
     assert machine
-    assert client.seconds == pytest.approx(2.0, abs=0.1)
-    assert 70 < client.counted / client.seconds < 101
+    assert client.seconds == pytest.approx(2.0, abs=0.5)
+    rate, waited_s = client.counted / client.seconds, rules.mean_s(client.response_us)
+    assert rate < 101
+    assert rate * waited_s == pytest.approx(4, rel=0.1)  # Little's law: as many as there are users
     assert client.sent == server.accepted == server.completed
     assert sum(worker.completed for worker in server.workers.values()) == pytest.approx(client.counted, abs=8)
-    assert server.duration_mean_s == pytest.approx(0.021, abs=0.004)
+    assert 0.02 <= server.duration_mean_s < waited_s
     assert server.queue_count == pytest.approx(client.counted, abs=8)
     assert len(trial.slices) == 10
     assert trial.warm_up_s >= 2.0
@@ -97,25 +134,33 @@ def _is_a_whole_stream(trial: Trial) -> None:
 
 def _is_a_whole_pair(trial: Trial) -> None:
     first, second = sorted(trial.singles, key=lambda one: one.answered)
-    assert (first.answered, second.answered) == (pytest.approx(0.15, abs=0.05), pytest.approx(0.3, abs=0.1))
     assert first.begun is not None
     assert second.begun is not None
-    assert first.begun < 0.05
-    assert second.begun == pytest.approx(0.15, abs=0.05)
+    assert first.begun < 0.15 <= first.answered <= second.begun + 0.02  # the access log has whole milliseconds
+    assert second.begun + 0.15 <= second.answered + 0.02
     assert trial.client
     assert (trial.client.sent, trial.client.counted) == (2, 2)
 
 
-def test_a_duet_is_measured_at_once_on_one_core(tmp_path: Path) -> None:
-    asked = small.ask(tmp_path, DUET)
+def test_a_duet_is_measured_at_once_on_one_core_and_a_fault_of_one_ends_its_partner_too(tmp_path: Path) -> None:
+    asked = small.ask(tmp_path, DUET, repeats=2)
     steps: list[Step] = []
-    run = small.run(asked, tmp_path, steps.append)
-    assert {(trial.arm, trial.ended, trial.beside) for trial in run.trials} == {
+    kill = small.once("measuring", lambda: small.kill("waitlab.serve"))
+
+    def told(step: Step) -> None:
+        steps.append(step)
+        kill(step)
+
+    run = small.run(asked, tmp_path, told)
+    failed, other, first, second = run.trials
+    assert failed.ended == other.ended
+    assert re.match(r"(left|right): the service ended", failed.ended)
+    assert {(trial.arm, trial.ended, trial.beside) for trial in (first, second)} == {
         ("left", "measured", ("right",)),
         ("right", "measured", ("left",)),
     }
-    assert [broken(trial, asked) for trial in run.trials] == [set(), set()]
-    first, second = run.trials
+    assert [trial.repeat for trial in run.trials] == [1, 1, 2, 2]
+    assert [broken(trial, asked) for trial in (first, second)] == [set(), set()]
     assert first.server
     assert second.server
     assert first.client
@@ -126,31 +171,21 @@ def test_a_duet_is_measured_at_once_on_one_core(tmp_path: Path) -> None:
     assert min(spent) > 0.1
     assert sum(spent) < 1.1 * first.client.seconds
     assert first.client.seconds == pytest.approx(second.client.seconds, abs=0.2)
-    assert [(step.done, step.of) for step in steps] == [(0, 2)] * 7
+    of_second = [step for step in steps if step.repeat == 2]
+    assert [(step.done, step.of) for step in of_second] == [(2, 4)] * 7
     assert steps[-1].arm == f"{first.arm} beside {second.arm}"
     assert not (tmp_path / "home/trials").exists()
 
 
-def test_a_fault_of_one_in_a_duet_ends_its_partner_too_and_says_whose_it_is(tmp_path: Path) -> None:
-    run = small.run(
-        small.ask(tmp_path, DUET, repeats=2), tmp_path, small.once("measuring", lambda: small.kill("waitlab.serve"))
-    )
-    first, second, *others = run.trials
-    assert first.ended == second.ended
-    assert re.match(r"(left|right): the service ended", first.ended)
-    assert [trial.ended for trial in others] == ["measured", "measured"]
-    assert {trial.repeat for trial in others} == {2}
-
-
 @pytest.mark.long
 def test_an_interrupted_round_of_a_duet_is_run_again_whole(tmp_path: Path) -> None:
-    asked = small.ask(tmp_path, DUET, repeats=2)
-    run = small.run(asked, tmp_path, small.once("measuring", interrupt, repeat=2))
-    assert [trial.ended for trial in run.trials] == ["measured", "measured", "interrupted", "interrupted"]
+    asked = small.ask(tmp_path, DUET)
+    run = small.run(asked, tmp_path, small.once("measuring", interrupt))
+    assert [trial.ended for trial in run.trials] == ["interrupted", "interrupted"]
     (folder,) = (tmp_path / "results").iterdir()
     run = small.run(asked, tmp_path, resume=folder)
-    assert [(trial.repeat, trial.ended) for trial in run.trials[4:]] == [(2, "measured"), (2, "measured")]
-    assert {trial.arm for trial in run.trials[4:]} == {"left", "right"}
+    assert [(trial.repeat, trial.ended) for trial in run.trials[2:]] == [(1, "measured"), (1, "measured")]
+    assert {trial.arm for trial in run.trials[2:]} == {"left", "right"}
 
 
 def test_a_service_that_does_not_start_is_told_and_three_end_the_run(
@@ -165,76 +200,45 @@ def test_a_service_that_does_not_start_is_told_and_three_end_the_run(
     assert run.verdict["predictions"][0]["verdict"] == "inconclusive"
 
 
-@pytest.mark.parametrize(
-    ("victim", "step", "says"),
-    [
-        ("waitlab.serve", "measuring", "the service ended"),
-        pytest.param("waitlab.serve", "warming up", "the service ended", marks=pytest.mark.long),
-        pytest.param("locust", "measuring", "the load generator", marks=pytest.mark.long),
-    ],
-)
-def test_what_dies_in_the_middle_costs_its_trial_and_no_other(
-    tmp_path: Path, victim: str, step: str, says: str
-) -> None:
-    run = small.run(small.ask(tmp_path, STREAM, repeats=2), tmp_path, small.once(step, lambda: small.kill(victim)))
-    first, second = run.trials
-    assert says in first.ended
-    assert first.identity
-    assert second.ended == "measured"
-
-
-def test_a_worker_that_was_replaced_voids_its_trial(tmp_path: Path) -> None:
-    asked = small.ask(tmp_path, STREAM)
+@pytest.mark.long
+def test_each_way_to_die_costs_its_trial_and_says_so(tmp_path: Path) -> None:
+    """A worker, the service while it warms up, the generator."""
+    asked = small.ask(tmp_path, STREAM, repeats=3)
 
     def kill_a_worker() -> None:
         (run_dir,) = (tmp_path / "home/trials").glob("trial-*/run")
         os.kill(ledger.read(run_dir)[0].pid, signal.SIGKILL)
 
-    (trial,) = small.run(asked, tmp_path, small.once("measuring", kill_a_worker)).trials
-    assert trial.ended == "measured" or re.search(r"worker 1.*has died|not the service that was started", trial.ended)
-    assert trial.ended != "measured" or "G0" in broken(trial, asked)
+    kills = {
+        (1, "measuring"): kill_a_worker,
+        (2, "warming up"): lambda: small.kill("waitlab.serve"),
+        (3, "measuring"): lambda: small.kill("locust"),
+    }
 
+    def told(step: Step) -> None:
+        kills.get((step.repeat, step.doing), lambda: None)()
 
-def test_a_database_that_dies_is_named(tmp_path: Path) -> None:
-    run = small.run(
-        small.ask(tmp_path, QUERY, repeats=5), tmp_path, small.once("measuring", lambda: small.kill("postgres -D"))
-    )
-    assert [trial.ended for trial in run.trials] == ["PostgreSQL accepts no connection"] * 3
+    first, second, third = small.run(asked, tmp_path, told).trials
+    assert first.ended == "measured" or re.search(r"worker 1.*has died|not the service that was started", first.ended)
+    assert first.ended != "measured" or "G0" in broken(first, asked)
+    assert "the service ended" in second.ended
+    assert "the load generator" in third.ended
+    assert second.identity
+    assert third.identity
 
 
 def interrupt() -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.long
-def test_an_interrupted_run_keeps_what_it_has_and_goes_on(tmp_path: Path) -> None:
-    asked = small.ask(tmp_path, STREAM, repeats=3)
-    run = small.run(asked, tmp_path, small.once("measuring", interrupt, repeat=2))
-    assert [trial.ended for trial in run.trials] == ["measured", "interrupted"]
-    assert run.verdict["code"] == 105
-    (folder,) = (tmp_path / "results").iterdir()
-    lines = (folder / results.TRIALS).read_bytes().splitlines()
-    run = small.run(asked, tmp_path, resume=folder)
-    assert [(trial.repeat, trial.ended) for trial in run.trials] == [
-        (1, "measured"),
-        (2, "interrupted"),
-        (2, "measured"),
-        (3, "measured"),
-    ]
-    assert (folder / results.TRIALS).read_bytes().splitlines()[:3] == lines
-    (judged,) = run.verdict["predictions"]
-    assert len(judged["measured"]) == 3
-    assert judged["verdict"] != "refuted"
-
-
 @contextmanager
 def program(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The same run as a process of its own, in the middle of its second trial."""
+    """A run as a process of its own, in the middle of its second trial."""
     command = [sys.executable, "-m", "tests.runner.small", str(folder)]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, start_new_session=True) as runs:
         assert runs.stdout
         for line in runs.stdout:
-            if line == b"2 measuring\n":
+            if line == b"stream measuring\n":
                 break
         try:
             yield runs
@@ -256,25 +260,35 @@ def below(home: Path) -> list[str]:
 
 
 @pytest.mark.long
-def test_a_killed_run_leaves_no_process_and_loses_no_trial(tmp_path: Path) -> None:
+def test_a_run_that_was_killed_and_then_interrupted_loses_no_trial_and_goes_on(tmp_path: Path) -> None:
     with program(tmp_path) as runs:
         assert len(below(tmp_path / "home")) >= 3
         runs.kill()
         wait_for(lambda: not below(tmp_path / "home"), "the end of what the run had started", KILLED_GONE_SECONDS)
     (folder,) = (tmp_path / "results").iterdir()
-    assert [trial.ended for trial in results.read(folder).trials] == ["measured"]
-    run = small.run(small.ask(tmp_path, STREAM, repeats=3), tmp_path, resume=folder)
-    assert [(trial.repeat, trial.ended) for trial in run.trials] == [(number, "measured") for number in (1, 2, 3)]
+    assert ended(folder) == [("pair", "measured")]
+    lines = (folder / results.TRIALS).read_bytes().splitlines()
+    asked = small.two(tmp_path)
+    run = small.run(asked, tmp_path, small.once("measuring", interrupt), resume=folder)
+    assert ended(folder) == [("pair", "measured"), ("stream", "interrupted")]
+    assert run.verdict["code"] == 105
+    run = small.run(asked, tmp_path, resume=folder)
+    assert ended(folder) == [("pair", "measured"), ("stream", "interrupted"), ("stream", "measured")]
+    assert (folder / results.TRIALS).read_bytes().splitlines()[: len(lines)] == lines
+    assert all(len(judged["measured"]) == 1 for judged in run.verdict["predictions"])
+
+
+def ended(folder: Path) -> list[tuple[str, str]]:
+    return [(trial.arm, trial.ended) for trial in results.read(folder).trials]
 
 
 def test_ctrl_c_ends_a_run_soon_and_whole(tmp_path: Path) -> None:
     with program(tmp_path) as runs:
-        began = time.monotonic()
         os.killpg(runs.pid, signal.SIGINT)
         assert runs.wait(20) == 105
-        assert time.monotonic() - began < 6
         assert not below(tmp_path / "home")
     (folder,) = (tmp_path / "results").iterdir()
+    assert ended(folder) == [("pair", "measured"), ("stream", "interrupted")]
     assert json.loads((folder / results.VERDICT).read_text())["code"] == 105
 
 
@@ -288,11 +302,15 @@ def test_a_measure_that_cannot_be_run_is_refused_before_anything_starts(tmp_path
 
 
 def test_an_arm_that_needs_more_cores_is_told_and_the_others_are_run(tmp_path: Path) -> None:
-    needy = STREAM.replace("[arms.stream]", "[arms.needy]\ncores = 1024").replace('arm = "stream"', 'arm = "needy"')
-    run = small.run(small.ask(tmp_path, needy, SINGLES, repeats=3), tmp_path)
-    ended = {(trial.arm, trial.ended) for trial in run.trials}
-    assert ended == {
-        ("needy", f"the arm needs 1024 cores, and this machine gives {len(cores.usable())}"),
-        ("pair", "measured"),
+    """Six of seven cannot be measured here, three in a row at least, and that ends no run."""
+    many = "[arms.needy]\ncores = [1019, 1020, 1021, 1022, 1023, 1024]"
+    needy = STREAM.replace("[arms.stream]", many).replace('arm = "stream"', 'arm = "needy"')
+    run = small.run(small.ask(tmp_path, needy, SINGLES), tmp_path)
+    usable = len(cores.usable())
+    assert {trial.arm: trial.ended for trial in run.trials} == {
+        "pair": "measured",
+        **{
+            f"needy cores={number}": f"the arm needs {number} cores, and this machine gives {usable}"
+            for number in range(1019, 1025)
+        },
     }
-    assert len(run.trials) == 6

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.runner import wrong_apps
 from tests.verdicts import made
 from waitlab.errors import LabError
 from waitlab.experiment import Arm
@@ -33,15 +34,31 @@ OURS = {
 SLEEP = "/sync/sleep?ms=20"
 
 
+@pytest.fixture(scope="module")
+def right(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("right")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def wrong_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """One that goes wrong in whatever way a file of its own says."""
+    with serving(tmp_path_factory.mktemp("wrong"), wrong_apps.AS_THE_FILE_SAYS) as found:
+        yield found
+
+
+def goes_wrong(found: Serving, how: str) -> Serving:
+    (found.run_dir / wrong_apps.FILE).write_text(how)
+    return found
+
+
 @contextmanager
-def serving(folder: Path, wrong: str = "", started: dict[str, str] | None = None, **expected: Any) -> Iterator[Serving]:
-    """A service that was `started` with some settings, and of which other ones are `expected`."""
+def serving(folder: Path, wrong: str = "") -> Iterator[Serving]:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     folder.mkdir(exist_ok=True)
-    given = OURS | (started or {})
-    with local.running({**inherited, **given, "WRONG": wrong}, folder / "run", folder / "log") as url:
+    with local.running({**inherited, **OURS, "WRONG": wrong}, folder / "run", folder / "log") as url:
         pid = json.loads((folder / "run/serve.json").read_text())["pid"]
-        yield Serving(url, pid, folder / "run", folder / "log", service.facts(given) | expected)
+        yield Serving(url, pid, folder / "run", folder / "log", service.facts(OURS))
 
 
 def arm(request: str = SLEEP) -> Arm:
@@ -54,9 +71,8 @@ def check(found: Serving, request: str = SLEEP) -> Draft:
     return draft
 
 
-def test_the_right_server_passes(tmp_path: Path) -> None:
-    with serving(tmp_path) as found:
-        draft = check(found)
+def test_the_right_server_passes(right: Serving) -> None:
+    draft = check(right)
     assert draft.known["wrong_answers"] == ()
     assert draft.known["verified"] >= 10
     (said,) = draft.known["identity"]
@@ -72,22 +88,17 @@ def test_the_right_server_passes(tmp_path: Path) -> None:
         ("wrong content type", "200 text/html, not 200 application/json"),
         ("compressed body", "its body is gzip"),
         ("early 200", "no whole answer"),
+        ("skipped wait", "and it waits 20 ms"),
     ],
 )
-def test_wrong_answers_are_found(tmp_path: Path, wrong: str, says: str) -> None:
-    with serving(tmp_path, wrong) as found, pytest.raises(LabError, match=says):
-        check(found)
+def test_wrong_answers_are_found(wrong_server: Serving, wrong: str, says: str) -> None:
+    with pytest.raises(LabError, match=says):
+        check(goes_wrong(wrong_server, wrong))
 
 
-def test_a_query_that_was_skipped_is_found(tmp_path: Path) -> None:
-    with serving(tmp_path, "skipped query") as found, pytest.raises(LabError, match="no proof that the work was done"):
-        check(found, "/sync/query?ms=20")
-
-
-def test_a_wait_that_was_skipped_is_found(tmp_path: Path) -> None:
-    hurried = {"APP": "tests.runner.wrong_apps:hurried"}
-    with serving(tmp_path, started=hurried) as found, pytest.raises(LabError, match="and it waits 20 ms"):
-        check(found)
+def test_a_query_that_was_skipped_is_found(wrong_server: Serving) -> None:
+    with pytest.raises(LabError, match="no proof that the work was done"):
+        check(goes_wrong(wrong_server, "skipped query"), "/sync/query?ms=20")
 
 
 def test_a_missing_metric_is_found(tmp_path: Path) -> None:
@@ -96,27 +107,25 @@ def test_a_missing_metric_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("started", "expected", "says"),
+    ("expected", "says"),
     [
-        ({"NONCE": "old"}, {"nonce": "n1"}, "nonce is old, not n1"),
-        ({"WORKERS": "2"}, {"workers": 1}, "2 workers live, not 1"),
-        ({"WORKER_CLASS": "gthread", "THREADS": "4"}, {"worker_class": "sync"}, "worker_class is gthread, not sync"),
-        ({}, {"code": "0" * 16}, "code is .*, not 0000000000000000"),
+        ({"nonce": "n2"}, "nonce is n1, not n2"),
+        ({"workers": 2}, "1 workers live, not 2"),
+        ({"worker_class": "gthread"}, "worker_class is sync, not gthread"),
+        ({"code": "0" * 16}, "code is .*, not 0000000000000000"),
     ],
     ids=["stale server", "wrong worker count", "wrong worker class", "wrong version"],
 )
 def test_another_server_than_the_one_that_was_started_is_found(
-    tmp_path: Path, started: dict[str, str], expected: dict[str, Any], says: str
+    right: Serving, expected: dict[str, Any], says: str
 ) -> None:
-    with serving(tmp_path, started=started, **expected) as found, pytest.raises(LabError, match=says):
-        check(found)
+    with pytest.raises(LabError, match=says):
+        check(replace(right, facts={**right.facts, **expected}))
 
 
-def test_another_service_of_the_same_kind_on_the_port_is_found(tmp_path: Path) -> None:
-    with serving(tmp_path / "ours") as ours, serving(tmp_path / "other") as other:
-        swapped = replace(ours, url=other.url)
-        with pytest.raises(LabError, match="answers, and the workers are"):
-            check(swapped)
+def test_another_service_of_the_same_kind_on_the_port_is_found(right: Serving, wrong_server: Serving) -> None:
+    with pytest.raises(LabError, match="answers, and the workers are"):
+        check(replace(right, url=goes_wrong(wrong_server, "").url))
 
 
 class Stranger(http.server.BaseHTTPRequestHandler):
@@ -130,18 +139,18 @@ class Stranger(http.server.BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def test_another_application_on_the_port_is_found(tmp_path: Path) -> None:
-    with serving(tmp_path) as found, http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as stranger:
+def test_another_application_on_the_port_is_found(right: Serving) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as stranger:
         threading.Thread(target=stranger.serve_forever, daemon=True).start()
-        swapped = replace(found, url=f"http://127.0.0.1:{stranger.server_address[1]}")
+        swapped = replace(right, url=f"http://127.0.0.1:{stranger.server_address[1]}")
         with pytest.raises(LabError, match="is another application: it answers 404 to /about"):
             check(swapped)
         stranger.shutdown()
 
 
-def test_nobody_on_the_port_is_found(tmp_path: Path) -> None:
-    with serving(tmp_path) as found, pytest.raises(LabError, match="does not say who it is"):
-        check(replace(found, url="http://127.0.0.1:9"))
+def test_nobody_on_the_port_is_found(right: Serving) -> None:
+    with pytest.raises(LabError, match="does not say who it is"):
+        check(replace(right, url="http://127.0.0.1:9"))
 
 
 def test_a_service_that_ended_says_so(tmp_path: Path) -> None:
