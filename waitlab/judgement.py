@@ -77,4 +77,5 @@ def as_json(judgement: Judgement, folder: Path, seconds: float) -> dict[str, Any
 def predictions(judgement: Judgement) -> Iterator[dict[str, Any]]:
     """Every prediction as a program reads it."""
     for one in judgement.judged:
-        yield asdict(one) | {"measured": list(one.measured)}
+        points = [asdict(point) | {"measured": list(point.measured)} for point in one.points]
+        yield asdict(one) | {"measured": list(one.measured), "points": points}

@@ -167,7 +167,10 @@ def _judged_sweep(prediction: Prediction, known: _Known) -> Judged:
     except (ArithmeticError, ValueError) as error:
         ruling = Ruling("inconclusive", f"cannot be computed: {error}")
     ratios = tuple(ratio for level in levels for ratio in level.ratios)
-    notes = [note for member in prediction.members.values() for note in _notes(member, known)]
+    sources = {(member.arm, member.quantity): None for member in prediction.members.values()}
+    sources |= {(source.arm, source.quantity): None for source in prediction.references}
+    lost = tuple(f"{source[0]}, {why}" for source in sources for why in known.of(*source).left_out)
+    notes = [Evidence((), lost).note]  # one for all, with the first of them
     return _told(prediction, ruling, ratios, notes, tuple(fitted.points(levels, seen)))
 
 

@@ -155,9 +155,9 @@ def test_a_voided_repeat_is_left_out_and_said() -> None:
         return verdict.judge(asked, broken, read, law)[0]
 
     assert without(name(1)).verdict == "confirmed"
-    assert "; left out: repeat 1: G3, generator-bound" in without(name(1)).reason
+    assert "; left out: sync workers=1, repeat 1: G3, generator-bound" in without(name(1)).reason
     assert without(name(2)).verdict == "inconclusive"
-    assert "left out: repeat 1: G3, generator-bound" in without(name(2)).reason
+    assert "left out: sync workers=2, repeat 1: G3, generator-bound" in without(name(2)).reason
 
 
 @pytest.mark.parametrize("said", [0.0, -1.0, math.nan, math.inf])
@@ -194,7 +194,7 @@ def test_a_measured_input_widens_what_is_said() -> None:
     assert (steady.verdict, loose.verdict) == ("confirmed", "inconclusive")
     few = judged(RIGHT, prediction=prediction, more=inputs(10, 10, 10))
     assert few.reason.startswith(
-        "sync workers=1: too few repeats: 3 can be used, 5 are needed; left out: 2 not measured"
+        "sync workers=1: too few repeats: 3 can be used, 5 are needed; left out: input, 2 not measured"
     )
 
 

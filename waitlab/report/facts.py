@@ -108,7 +108,7 @@ def verdict(one: Judged) -> str:
 
 def predicted(prediction: Prediction, one: Judged) -> str:
     """What was predicted, and how far one may be from it."""
-    value = NOTHING if one.predicted is None else "the law" if one.over else said(one.quantity, one.predicted)
+    value = "the law" if one.over else said(one.quantity, one.predicted)
     words = "at least " if prediction.at_least is not None else "at most " if prediction.at_most is not None else ""
     band = f" ± {prediction.within:.0%}" if prediction.within else ""
     return f"{words}{value}{band}"
