@@ -97,7 +97,7 @@ def _verdicts(asked: Experiment, found: Judgement) -> str:
     for prediction, one in zip(asked.predictions, found.judged, strict=True):
         formula = f"<br>{code(one.formula)}" if one.formula else ""
         value = f"{text(facts.predicted(prediction, one))}{formula}"
-        words = [text(one.arm), value, text(facts.measured(one)), _verdict(one), text(one.reason)]
+        words = [text(one.about), value, text(facts.measured(one)), _verdict(one), text(one.reason)]
         rows.append([str(numbers[_sentence(prediction)]), *words])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
