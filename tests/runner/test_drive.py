@@ -77,7 +77,7 @@ def test_a_closed_loop_explains_its_users_time_and_every_request_is_in_the_ledge
     mean_s = sum(us * count for us, count in seen.response_us.items()) / seen.counted / 1e6
     assert 0.2 <= mean_s < 0.215
     assert 1 - seen.counted / seen.seconds * (mean_s + seen.think_s) / seen.users == pytest.approx(0, abs=0.04)
-    assert seen.accounted_s == pytest.approx(seen.users * seen.seconds, rel=0.01)  # no answer at an edge is a remainder
+    assert seen.accounted_s == pytest.approx(seen.users * seen.seconds, rel=0.04)  # no answer at an edge is a remainder
     assert 0 < seen.cpu_ratio < 0.5
     assert {sample.request for sample in driver.samples} == {"/async/sleep?ms=200"}
     assert (driver.samples[0].status, driver.samples[0].content_type) == (200, "application/json")
@@ -89,7 +89,7 @@ def test_users_rest_as_long_as_they_should_and_do_not_march_in_step(fastapi: Ser
     driver = driven(fastapi, "/async/sleep?ms=100", Load(users=10, think_ms=100), tmp_path, seconds=3)
     seen = drive.client(driver, *window(driver, 0.8))
     assert seen.think_s == pytest.approx(0.1)
-    assert seen.accounted_s == pytest.approx(seen.users * seen.seconds, rel=0.02)
+    assert seen.accounted_s == pytest.approx(seen.users * seen.seconds, rel=0.05)
     answered = sorted(answer.ended % 0.2 for answer in driver.answers if answer.ended > driver.answers[0].ended + 0.5)
     assert statistics.pstdev(answered) > 0.03  # over a cycle of 0.2 s: all at once would be about 0
 
