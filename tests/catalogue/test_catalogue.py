@@ -16,7 +16,7 @@ from tests.report import reported
 from waitlab import experiment, judgement, results, suites
 from waitlab.catalogue import __main__ as catalogue
 from waitlab.catalogue import pages, recordings
-from waitlab.experiment import Experiment
+from waitlab.experiment import Experiment, Prediction
 from waitlab.judgement import Judgement
 from waitlab.report.picture import picture
 from waitlab.trial import Trial
@@ -108,10 +108,15 @@ def test_a_run_that_asked_something_else_is_neither_taken_nor_shown(tmp_path: Pa
     assert "Not run yet" in (folder / f"{now.name}.md").read_text()
 
 
-def test_other_words_are_the_same_question(tmp_path: Path) -> None:
-    ended(tmp_path, "c06")
-    now = asked("c06")
-    said = replace(now, predictions=tuple(replace(one, says="It is.", instead="") for one in now.predictions))
+def reworded(one: Prediction) -> Prediction:
+    return replace(one, says="It is.", instead="", members={at: reworded(each) for at, each in one.members.items()})
+
+
+@pytest.mark.parametrize("name", ["c04", "c06"])
+def test_other_words_are_the_same_question(tmp_path: Path, name: str) -> None:
+    ended(tmp_path, name)
+    now = asked(name)
+    said = replace(now, predictions=tuple(map(reworded, now.predictions)))
     assert recordings.take(said, tmp_path, tmp_path / "docs")
 
 

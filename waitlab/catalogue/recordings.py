@@ -7,7 +7,7 @@ from pathlib import Path
 
 from waitlab import judgement, results
 from waitlab.errors import LabError
-from waitlab.experiment import Experiment
+from waitlab.experiment import Experiment, Prediction
 from waitlab.judgement import Judgement
 
 ENDED = (0, 99, 120)  # what a run that came to its end may have as exit status
@@ -48,8 +48,13 @@ def asks_the_same(one: Experiment, other: Experiment) -> bool:
     return one.arms == other.arms and _without_words(one) == _without_words(other)
 
 
-def _without_words(asked: Experiment) -> list[object]:
-    return [replace(one, says="", instead="") for one in asked.predictions]
+def _without_words(asked: Experiment) -> list[Prediction]:
+    return [_wordless(one) for one in asked.predictions]
+
+
+def _wordless(one: Prediction) -> Prediction:
+    members = {at: _wordless(member) for at, member in one.members.items()}
+    return replace(one, says="", instead="", members=members)
 
 
 def _ended(run: Path) -> Judgement | None:
