@@ -200,14 +200,14 @@ _TABLE = (
     _clients("response_growth", "seconds by which response time grows in a second", _growth),
     Quantity("error_ratio", "share of the answers that were failures", "clients", _errors),
     _victims("victim_mean_ms", "mean response time of the light stream beside the load", partial(_victim, _mean)),
-    _victims("victim_p50_ms", "its median", partial(_victim, partial(_percentile, 0.5))),
-    _victims("victim_p95_ms", "its 95th percentile", partial(_victim, partial(_percentile, 0.95))),
-    _victims("victim_p99_ms", "its 99th percentile", partial(_victim, partial(_percentile, 0.99))),
-    _victims("victim_max_ms", "its longest", partial(_victim, _most)),
+    _victims("victim_p50_ms", "median response time of the light stream", partial(_victim, partial(_percentile, 0.5))),
+    _victims("victim_p95_ms", "95th percentile of the light stream", partial(_victim, partial(_percentile, 0.95))),
+    _victims("victim_p99_ms", "99th percentile of the light stream", partial(_victim, partial(_percentile, 0.99))),
+    _victims("victim_max_ms", "longest response time of the light stream", partial(_victim, _most)),
     _singles("first_finish_ms", "when the first of n requests at once was answered", partial(_finish, min)),
-    _singles("last_finish_ms", "when the last of them was answered", partial(_finish, max)),
+    _singles("last_finish_ms", "when the last of n requests at once was answered", partial(_finish, max)),
     _singles("mean_finish_ms", "when they were answered on average", partial(_finish, fmean)),
-    _singles("finish_spread_ms", "from the first of these answers to the last", partial(_finish, _spread)),
+    _singles("finish_spread_ms", "from the first of n answers at once to the last", partial(_finish, _spread)),
     _service(
         "server_mean_ms",
         "mean time from the application's first line to its answer",
@@ -215,10 +215,12 @@ _TABLE = (
     ),
     _service(
         "server_p95_ms",
-        "95th percentile of that time, from the service's own histogram",
+        "95th percentile of the time inside, from the service's own histogram",
         partial(_served, lambda server: _positive_ms(server.duration_p95_s)),
     ),
-    _service("queue_mean_ms", "mean time from the intended start to that first line", partial(_served, _queue)),
+    _service(
+        "queue_mean_ms", "mean time from the intended start to the application's first line", partial(_served, _queue)
+    ),
     _service(
         "pool_wait_p95_ms",
         "95th percentile of the wait for a database connection",
@@ -236,7 +238,13 @@ _TABLE = (
     ),
     _service("cpu_ms_per_request", "CPU time of all workers a request", _cpu_ms),
     Quantity("cores_used", "CPU seconds of all workers a second", "both", partial(_cores, sum), "stream"),
-    Quantity("cores_used_per_worker_max", "the same of the busiest worker", "both", partial(_cores, max), "stream"),
+    Quantity(
+        "cores_used_per_worker_max",
+        "CPU seconds a second of the busiest worker",
+        "both",
+        partial(_cores, max),
+        "stream",
+    ),
     _service(
         "threads_per_worker",
         "threads as the kernel counts them, mean of the workers",
@@ -259,7 +267,7 @@ _TABLE = (
     ),
     _service(
         "switches_involuntary_per_request",
-        "times the CPU was taken from them",
+        "times the CPU was taken from a worker's threads",
         partial(_served, partial(_a_request, lambda worker: worker.switches_involuntary)),
     ),
     _service(

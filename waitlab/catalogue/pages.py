@@ -14,9 +14,7 @@ from waitlab.verdict import Judged
 
 INDEX, PICTURES = "README.md", "pictures"
 WRITTEN = "<!-- Written by `make catalogue` from experiments/{} and the last recorded run. Change those, not this. -->"
-MACHINE = (("cores", "", " cores"), ("memory_bytes", "", ""), ("kernel", "Linux ", ""), ("python", "Python ", ""))
 NOT_YET = "not run yet"
-MANY_ANSWERS = "G10"  # broken by every trial too short for some percentile that nobody asks
 Row = tuple[Experiment, Judgement | None]
 
 
@@ -114,28 +112,13 @@ def _instead(asked: Experiment) -> Iterator[str]:
 
 
 def _belief(found: Judgement) -> Iterator[str]:
-    yield f"- {_machine(found)}"
-    broken = [(one, trial) for trial, one in facts.broken(found) if one.rule != MANY_ANSWERS]
-    rules = {one.rule: one.title for one, _ in broken}
-    for name in sorted(rules, key=lambda name: int(name.removeprefix("G"))):
-        those = [(one, trial) for one, trial in broken if one.rule == name]
-        voids = ", ".join(sorted(frozenset().union(*(one.voids for one, _ in those))))
-        first, trial = those[0]
-        where = f"{trial.arm}, repeat {trial.repeat}: {first.says}"
-        yield (
-            f"- {name} ({text(rules[name])}) took {voids or 'nothing'} away from {len(those)} of "
-            f"{len(found.run.trials)} trials; first {text(where)}."
-        )
-    if not rules:
-        yield f"- No rule of [validity.md](../validity.md) took anything away from its {len(found.run.trials)} trials."
-
-
-def _machine(found: Judgement) -> str:
-    """Its facts and what speaks against it, in a line."""
-    known = dict(facts.machine(found))
-    words = [f"{name}{known[key]}{unit}" for key, name, unit in MACHINE if key in known]
-    doubts = f"; {known['doubts']}" if known.get("doubts", "none") != "none" else ""
-    return text(f"Measured with {', '.join(words)}{doubts}." if words else "Nothing is known of the machine.")
+    machine = facts.machine_in_short(found)
+    yield f"- {text(f'Measured with {machine}.' if machine else 'Nothing is known of the machine.')}"
+    voided = [f"- {text(words)}." for words in facts.voided(found)]
+    untouched = (
+        f"- No rule of [validity.md](../validity.md) took anything away from its {len(found.run.trials)} trials."
+    )
+    yield from voided or [untouched]
 
 
 def _commands(asked: Experiment, found: Judgement | None) -> Iterator[str]:

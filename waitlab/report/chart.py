@@ -22,7 +22,7 @@ from waitlab.verdict import Judged
 STYLE = Path(__file__).with_name("chart.css")
 WIDTH, LEFT, RIGHT = 440, 10, 430  # pixels, before the page makes it as wide as there is room
 ROW, BAR, FOOT = 46, 18, 26
-PLOT, PLOT_LEFT = 230, 62
+PLOT, PLOT_LEFT = 230, 74
 MARKS = 4
 NOTHING_TO_SEE = 1e-6  # a difference below this is none
 LONGEST_NAME = 40
@@ -83,9 +83,10 @@ def of_trial(trial: Trial) -> list[Bar]:
 
 def rows(group: Group) -> str:
     """A row for each arm: the band that was predicted, the interval that was measured, a dot for each repeat."""
-    scale = axis(group.quantity, _extent(group), LEFT, RIGHT)
-    height = ROW * len(group.pairs) + FOOT
-    parts = [*_marks_below(scale, height)]
+    extent = [value for value in _extent(group) if math.isfinite(value)]
+    scale = axis(group.quantity, extent, LEFT, RIGHT)
+    height = ROW * len(group.pairs) + (FOOT if extent else 0)
+    parts = [*_marks_below(scale, height)] if extent else []  # no figures on an axis that nothing lies on
     for number, (prediction, one) in enumerate(group.pairs):
         parts += _row(scale, ROW * number, prediction, one)
     return _svg(height, group.says, parts)
@@ -158,6 +159,9 @@ def _extent(group: Group) -> Iterator[float]:
 
 
 def _row(scale: Axis, top: int, prediction: Prediction, one: Judged) -> Iterator[str]:
+    if one.predicted is None and not any(value is not None for value in one.measured):
+        yield from _heading(top, one.arm, "nothing that counts was measured")
+        return
     yield from _heading(top, one.arm, measured(one))
     middle = top + 30
     yield f'<path class="track" d="M{LEFT} {middle}H{RIGHT}"/>'

@@ -38,6 +38,8 @@ KINDS = {
     "inside": "inside, waiting or computing",
     "unknown": "queued or inside",
 }
+# Of all facts of the machine those that stand in a line, with what is said before and after them.
+IN_SHORT = (("cores", "", " cores"), ("memory_bytes", "", ""), ("kernel", "Linux ", ""), ("python", "Python ", ""))
 GOOD, BAD, OPEN = "good", "bad", "open"  # as expected, not as expected, undecided
 
 
@@ -341,6 +343,28 @@ def settings(of: Judgement, arm: Arm) -> list[tuple[str, str]]:
 def machine(of: Judgement) -> list[tuple[str, str]]:
     """What is known of the machine."""
     return list(facts(of.run.machine))
+
+
+def machine_in_short(of: Judgement) -> str:
+    """What there was to measure with, and what speaks against it; empty where nothing is known."""
+    known = dict(machine(of))
+    words = [f"{before}{known[key]}{after}" for key, before, after in IN_SHORT if key in known]
+    doubts = f"; {known['doubts']}" if known.get("doubts", "none") != "none" else ""
+    return f"{', '.join(words)}{doubts}" if words else ""
+
+
+def voided(of: Judgement) -> Iterator[str]:
+    """In words which rules took what away from how many trials, but for too few answers for some percentile."""
+    found = [(trial, one) for trial, one in broken(of) if one.rule != "G10"]
+    for name in dict.fromkeys(rule.name for rule in RULES):
+        those = [(trial, one) for trial, one in found if one.rule == name]
+        if those:
+            trial, first = those[0]
+            kinds = ", ".join(sorted(frozenset().union(*(one.voids for _, one in those)))) or "nothing"
+            yield (
+                f"{name} ({first.title}) took {kinds} away from {len(those)} of {len(of.run.trials)} trials; "
+                f"first {trial.arm}, repeat {trial.repeat}: {first.says}"
+            )
 
 
 def again(of: Judgement, known: Callable[[str], str | None]) -> list[str]:

@@ -24,7 +24,9 @@ def _parts(of: Judgement) -> Iterator[str]:
     yield f"# {text(of.experiment.title)}"
     yield text(of.experiment.question)
     yield f"**{text(facts.tally(of))}**: {text(of.outcome.reason)}"
-    yield f"Run {code(facts.name(of))}, seed {text(facts.seed(of))}."
+    machine = facts.machine_in_short(of)
+    measured = f", measured with {text(machine)}" if machine else ""
+    yield f"Run {code(facts.name(of))}, seed {text(facts.seed(of))}{measured}."
     notices = [f"> {text(notice)}" for notice in facts.notices(of)]
     if notices:
         yield "\n>\n".join(notices)
@@ -38,6 +40,7 @@ def _parts(of: Judgement) -> Iterator[str]:
         yield "What the clients waited and what the service says of it: means of all measured repeats."
         yield table(seen)
     yield "## Whether it can be believed"
+    yield "\n".join(f"- {text(words)}" for words in facts.voided(of)) or "No rule took anything away from any trial."
     yield table(facts.rules(of))
     yield "## Each arm"
     yield table(_arms(of))

@@ -27,7 +27,12 @@ def page(of: Judgement) -> str:
 
 
 def _header(of: Judgement) -> str:
-    told = {"run": facts.name(of), "settles": ", ".join(of.experiment.settles), "seed": facts.seed(of)}
+    told = {
+        "run": facts.name(of),
+        "settles": ", ".join(of.experiment.settles),
+        "seed": facts.seed(of),
+        "measured with": facts.machine_in_short(of),
+    }
     about = "".join(f"<div><dt>{name}</dt><dd>{_text(words)}</dd></div>" for name, words in told.items() if words)
     mood = OUTCOMES.get(of.outcome.code, facts.OPEN)
     notices = "".join(f"<li>{_text(one)}</li>" for one in facts.notices(of))
@@ -51,7 +56,8 @@ def _sections(of: Judgement) -> Iterator[str]:
         "Whether it can be believed",
         "<p>Every rule looks at every trial. One that is broken takes away the quantities that it touches, and a "
         "prediction about them is inconclusive when too few repeats are left.</p>",
-        _table(facts.rules(of), "stack"),
+        _voided(of),
+        f"<details><summary>Every rule, with its figures</summary>{_table(facts.rules(of), 'stack')}</details>",
     )
     yield _section("Each arm in full", *(_arm(of, arm) for arm in of.experiment.arms))
     yield _section("The question as it was asked", f"<pre><code>{_lines(of.run.question)}</code></pre>")
@@ -62,6 +68,12 @@ def _sections(of: Judgement) -> Iterator[str]:
 
 def _section(title: str, *parts: str) -> str:
     return f"<section>\n<h2>{title}</h2>\n" + "\n".join(part for part in parts if part) + "\n</section>\n"
+
+
+def _voided(of: Judgement) -> str:
+    """What was taken away, before the table that has everything."""
+    lines = "".join(f"<li>{_text(words)}</li>" for words in facts.voided(of))
+    return f'<ul class="boxed">{lines}</ul>' if lines else "<p><b>Nothing was taken away.</b></p>"
 
 
 def _group(of: Judgement, group: Group) -> str:
@@ -135,7 +147,7 @@ def _witnesses(of: Judgement) -> Iterator[str]:
     words = (
         "<p>What the clients waited and what the service says of the same requests: means of all measured repeats.</p>"
     )
-    yield _section("Both witnesses", words, picture, _table(table, "wide"))
+    yield _section("Both witnesses", words, picture, _table(table, "wide stack"))
 
 
 def _gaps(of: Judgement) -> Iterator[chart.Bar]:
@@ -177,10 +189,9 @@ def _row(headings: Sequence[str], cells: Iterable[str], figures: int = 99) -> st
 
 
 def _number(place: int, figures: int, cell: str = "") -> str:
-    """The class of a cell: a number, or one that says nothing and takes no room on a phone."""
-    if place >= figures:
-        return ' class="number"'
-    return ' class="none"' if cell == NOTHING else ""
+    """The class of a cell: a number, and one that says nothing and takes no room on a phone."""
+    kinds = [*(["number"] if place >= figures else []), *(["none"] if cell == NOTHING else [])]
+    return f' class="{" ".join(kinds)}"' if kinds else ""
 
 
 def _facts(pairs: Sequence[tuple[str, str]]) -> str:
