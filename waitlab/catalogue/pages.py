@@ -9,6 +9,7 @@ from waitlab.experiment import Experiment, Prediction
 from waitlab.judgement import Judgement
 from waitlab.laws import LAWS
 from waitlab.report import facts
+from waitlab.report.facts import Group
 from waitlab.report.markdown import block, code, text
 from waitlab.verdict import Judged
 
@@ -89,15 +90,22 @@ def _sentence(prediction: Prediction) -> tuple[str, str]:
 
 
 def _verdicts(asked: Experiment, found: Judgement) -> str:
-    """Prediction by prediction, in the order of the sentences above."""
+    """Sentence by sentence, as they are counted above."""
     numbers = {_sentence(one): number for number, one in enumerate(_sentences(asked), 1)}
+    places = [numbers[_sentence(one)] for one in asked.predictions]  # the recorded run may have other words for them
     rows = [["", "arm", "predicted", "measured", "verdict", "reason"], ["---:", *["---"] * 5]]
-    for prediction, one in zip(asked.predictions, found.judged, strict=True):
-        formula = f"<br>{code(one.formula)}" if one.formula else ""
-        value = f"{text(facts.predicted(prediction, one))}{formula}"
-        words = [text(one.about), value, text(facts.measured(one)), _verdict(one), text(one.reason)]
-        rows.append([str(numbers[_sentence(prediction)]), *words])
+    for number, prediction, one in zip(places, found.experiment.predictions, found.judged, strict=True):
+        alone = Group(one.says, one.quantity, ((prediction, one),))
+        for of_it, level, is_level in facts.with_levels(alone):
+            rows.append([str(number), *_cells(of_it, level), "", ""])
+            if not is_level:
+                rows[-1][-2:] = [_verdict(one), text(one.reason)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cells(prediction: Prediction, one: Judged) -> list[str]:
+    formula = f"<br>{code(one.formula)}" if one.formula else ""
+    return [text(one.about), f"{text(facts.predicted(prediction, one))}{formula}", text(facts.measured(one))]
 
 
 def _verdict(one: Judged) -> str:

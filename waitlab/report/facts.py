@@ -96,6 +96,14 @@ def _levels(prediction: Prediction, one: Judged) -> Iterator[tuple[Prediction, J
         yield prediction.members[point.at], replace(one, over="", points=(), **known)
 
 
+def with_levels(group: Group) -> Iterator[tuple[Prediction, Judged, bool]]:
+    """Every pair, and behind a sweep its levels (True): they have figures, and no verdict of their own."""
+    for prediction, one in group.pairs:
+        yield prediction, one, False
+        if one.points:
+            yield from ((*level, True) for level in _levels(prediction, one))
+
+
 def mood(one: Judged) -> str:
     """GOOD, BAD or OPEN."""
     return OPEN if one.verdict == "inconclusive" else GOOD if one.as_expected else BAD
@@ -110,6 +118,8 @@ def verdict(one: Judged) -> str:
 
 def predicted(prediction: Prediction, one: Judged) -> str:
     """What was predicted, and how far one may be from it."""
+    if one.predicted is None and not one.over:
+        return NOTHING
     value = "the law" if one.over else said(one.quantity, one.predicted)
     words = "at least " if prediction.at_least is not None else "at most " if prediction.at_most is not None else ""
     band = f" ± {prediction.within:.0%}" if prediction.within else ""

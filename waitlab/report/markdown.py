@@ -59,13 +59,13 @@ def _group(group: Group) -> Iterator[str]:
     rows = tuple(
         (
             one.about,
-            facts.verdict(one),
+            "" if is_level else facts.verdict(one),
             facts.predicted(prediction, one),
             facts.because(one),
             facts.measured(one),
-            one.reason,
+            "" if is_level else one.reason,
         )
-        for prediction, one in group.pairs
+        for prediction, one, is_level in facts.with_levels(group)
     )
     yield table(Table(("arm", "verdict", "predicted", "because", "measured", "reason"), rows))
 

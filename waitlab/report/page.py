@@ -93,21 +93,18 @@ def _instead(group: Group) -> str:
 
 def _verdicts(group: Group) -> str:
     headings = ("arm", "verdict", "predicted", "measured")
-    rows = "\n".join(
-        _row(
-            headings,
-            (_text(one.about), _badge(one), *map(_text, (facts.predicted(prediction, one), facts.measured(one)))),
-        )
-        + _why(one, len(headings))
-        for prediction, one in group.pairs
-    )
-    return _framed(headings, rows, "stack")
+    rows = []
+    for prediction, one, is_level in facts.with_levels(group):
+        figures = map(_text, (facts.predicted(prediction, one), facts.measured(one)))
+        rows.append(_row(headings, (_text(one.about), NOTHING if is_level else _badge(one), *figures)))
+        rows.append(_why(one, len(headings), "" if is_level else one.reason))
+    return _framed(headings, "\n".join(rows), "stack")
 
 
-def _why(one: Judged, columns: int) -> str:
+def _why(one: Judged, columns: int, reason: str) -> str:
     """The row below a verdict: where the prediction comes from, and the reason."""
     law = f"<code>{_text(facts.because(one))}</code><br>" if facts.because(one) else ""
-    return f'<tr class="why"><td colspan="{columns}">{law}{_text(one.reason)}</td></tr>'
+    return f'<tr class="why"><td colspan="{columns}">{law}{_text(reason)}</td></tr>'
 
 
 def _badge(one: Judged) -> str:
