@@ -104,11 +104,16 @@ def _seen(arm: Arm, trials: Sequence[Trial], quantity: str, read: Read, *, paire
         if len(measured) > 1:
             found[repeat] = _Repeat(None, f" was measured {len(measured)} times", measured[0])
         elif not measured:
-            found[repeat] = _Repeat(None, f": {tries[-1].ended}", tries[-1])
+            found[repeat] = _Repeat(None, f": {_first_line(tries[-1].ended)}", tries[-1])
         else:
             value, why = _value(arm, measured[0], quantity, read, paired)
             found[repeat] = _Repeat(value, f": {why}" if why else "", measured[0])
     return found
+
+
+def _first_line(words: str) -> str:
+    """Without what a service said last: the trial has it, a verdict's reason is one line."""
+    return words.strip().partition("\n")[0].removesuffix(":")
 
 
 def _value(arm: Arm, trial: Trial, quantity: str, read: Read, paired: bool) -> tuple[float | None, str]:

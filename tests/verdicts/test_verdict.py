@@ -152,6 +152,11 @@ def test_an_arm_that_is_not_there_is_inconclusive() -> None:
             "too few repeats: 2 can be used, 3 are needed; left out: repeat 3: interrupted",
         ),
         (
+            [*trials(100, 100), replace(made.trial(repeat=3), ended="the service ended:\nTraceback\nValueError")],
+            3,
+            "too few repeats: 2 can be used, 3 are needed; left out: repeat 3: the service ended",
+        ),
+        (
             [*trials(100, 100), made.client(made.trial(repeat=3), users=25)],
             3,
             "too few repeats: 2 can be used, 3 are needed; left out: repeat 3: G3, generator-bound",
@@ -167,6 +172,7 @@ def test_too_few_repeats_say_which_are_missing_and_why(measured: list[Trial], re
     found = judged(LAW, measured, repeats=repeats)
     assert found.verdict == "inconclusive"
     assert found.reason.startswith(reason)
+    assert "\n" not in found.reason
     assert (found.low, found.high) == (None, None)
     assert len(found.measured) == repeats
 
