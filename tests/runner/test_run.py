@@ -196,7 +196,11 @@ def test_a_service_that_does_not_start_is_told_and_three_end_the_run(
     monkeypatch.setattr(service, "configured", lambda *of: configured(*of) | failing)
     run = small.run(small.ask(tmp_path, STREAM, repeats=5), tmp_path)
     assert len(run.trials) == 3
-    assert all("this application cannot be loaded" in trial.ended for trial in run.trials)
+    for trial in run.trials:
+        assert "this application cannot be loaded" in trial.ended
+        assert ".../runner/failing_app.py" in trial.ended
+        assert str(PROJECT) not in trial.ended
+        assert sys.prefix not in trial.ended
     assert run.verdict["predictions"][0]["verdict"] == "inconclusive"
 
 

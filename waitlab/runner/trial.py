@@ -4,6 +4,7 @@ Mostly one trial by itself. Those of a duet take every step together: single-thr
 """
 
 import math
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,8 @@ from waitlab.runner.surroundings import Surroundings
 from waitlab.trial import Trial
 
 MEASURED = "measured"
+# Of a file's path all but the last two parts: a folder that goes to others names no place of this machine.
+FOLDERS = re.compile(r"""(?<![\w.:/])/(?:[^\s/'":]+/){2,}(?=[^\s/'":]+/[^\s/'":]+)""")
 SLICES = 10  # of a window, at least; none longer than a second
 POLL_SECONDS = 0.2
 FIRST_ANSWER_SECONDS = 30.0  # beyond what the first response takes: the generator's own start is in it
@@ -65,7 +68,7 @@ class Draft:
             order=one.order,
             seed=self.seed,
             began=self.began,
-            ended=how,
+            ended=FOLDERS.sub(".../", how),
             beside=one.beside,
             **{**blank, **self.known},
         )
