@@ -69,11 +69,14 @@ def _answer(found: Judgement | None) -> str:
 
 
 def _theory(asked: Experiment) -> Iterator[str]:
-    """Each sentence, with the law that it rests on."""
+    """Each sentence, with the law that it rests on, which is explained once."""
+    explained = {""}  # and a sentence without a law has nothing to explain
     for number, sentence in enumerate(_sentences(asked), 1):
         expected = " *Theory says that this is wrong.*" if sentence.expected == "refuted" else ""
-        law = f"<br>{_linked(sentence.law)}: {text(LAWS[sentence.law].summary)}" if sentence.law else ""
-        yield f"{number}. {text(sentence.says)}{expected}{law}"
+        law = f" ({_linked(sentence.law)})" if sentence.law else ""
+        summary = f"<br>{text(LAWS[sentence.law].summary)}" if sentence.law not in explained else ""
+        explained.add(sentence.law)
+        yield f"{number}. {text(sentence.says)}{expected}{law}{summary}"
 
 
 def _linked(law: str) -> str:
