@@ -19,7 +19,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Single:
-    """One of at most 20 requests, in seconds from the first one's start: sent, taken up by the application, answered."""
+    """One of at most 20 requests; seconds from the first one's start to sent, taken up by the application, answered."""
 
     sent: float
     begun: float | None
