@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.report import reported
+from tests.verdicts import made
 from waitlab import judgement, results
 from waitlab.judgement import Judgement
 from waitlab.report import chart, facts
@@ -59,15 +60,22 @@ def test_every_level_of_a_sweep_is_shown_with_its_figures(tmp_path: Path) -> Non
 def test_what_was_taken_away_is_said_before_the_table_of_rules(tmp_path: Path) -> None:
     quiet = judged(tmp_path / "quiet", "c02")
     assert not list(facts.voided(quiet))
-    assert "Nothing was taken away." in page(quiet)
+    assert "Nothing that was asked about was taken away." in page(quiet)
     wrong = judged(tmp_path / "wrong", "c02", wrong_answers=("answer 17: status 200, an empty body",))
     (words,) = facts.voided(wrong)
+    taken = "mean_ms, server_mean_ms, throughput_rps"
     trials = len(wrong.run.trials)
-    assert words.startswith(
-        f"G1 (answers are as the contract says) took everything away from {trials} of {trials} trials"
-    )
+    assert words.startswith(f"G1 (answers are as the contract says) took {taken} away from {trials} of {trials} trials")
     assert plain(page(wrong)).index("answer 17") < page(wrong).index("Every rule, with its figures")
     assert "- G1" in markdown(wrong)
+
+
+def test_noise_takes_nothing_from_partners_that_met_it_together(tmp_path: Path) -> None:
+    noisy = made.machine(made.trial(), noisy_slices=0.9).machine
+    alone = judged(tmp_path / "alone", "c14", machine=noisy)
+    together = judged(tmp_path / "together", "c20", machine=noisy, beside=("another",))
+    assert [words.partition(" ")[0] for words in facts.voided(alone)] == ["G7"]
+    assert not list(facts.voided(together))
 
 
 def test_the_machine_is_one_line_with_what_speaks_against_it(tmp_path: Path) -> None:

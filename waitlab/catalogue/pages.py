@@ -125,11 +125,8 @@ def _instead(asked: Experiment) -> Iterator[str]:
 def _belief(found: Judgement) -> Iterator[str]:
     machine = facts.machine_in_short(found)
     yield f"- {text(f'Measured with {machine}.' if machine else 'Nothing is known of the machine.')}"
-    voided = [f"- {text(words)}." for words in facts.voided(found)]
-    untouched = (
-        f"- No rule of [validity.md](../validity.md) took anything away from its {len(found.run.trials)} trials."
-    )
-    yield from voided or [untouched]
+    untouched = "- No rule of [validity.md](../validity.md) took away anything that was asked about."
+    yield from [f"- {text(words)}." for words in facts.voided(found)] or [untouched]
 
 
 def _commands(asked: Experiment, found: Judgement | None) -> Iterator[str]:

@@ -364,17 +364,26 @@ def machine_in_short(of: Judgement) -> str:
 
 
 def voided(of: Judgement) -> Iterator[str]:
-    """In words which rules took what away from how many trials, but for too few answers for some percentile."""
-    found = [(trial, one) for trial, one in broken(of) if one.rule != "G10"]
-    for name in dict.fromkeys(rule.name for rule in RULES):
-        those = [(trial, one) for trial, one in found if one.rule == name]
+    """In words which rules took what was asked about away from how many trials."""
+    found = [(trial, one, _taken(of, trial, one)) for trial, one in broken(of)]
+    for rule in RULES:
+        those = [(trial, one, lost) for trial, one, lost in found if one.rule == rule.name and lost]
         if those:
-            trial, first = those[0]
-            kinds = ", ".join(sorted(frozenset().union(*(one.voids for _, one in those)))) or "nothing"
+            trial, first, _ = those[0]
+            lost = ", ".join(sorted(frozenset().union(*(lost for _, _, lost in those))))
             yield (
-                f"{name} ({first.title}) took {kinds} away from {len(those)} of {len(of.run.trials)} trials; "
+                f"{rule.name} ({rule.title}) took {lost} away from {len(those)} of {len(of.run.trials)} trials; "
                 f"first {trial.arm}, repeat {trial.repeat}: {first.says}"
             )
+
+
+def _taken(of: Judgement, trial: Trial, one: Finding) -> frozenset[str]:
+    """The quantities that predictions need of a trial's arm and that a broken rule takes away."""
+    asked = {each.quantity for each in of.experiment.predictions if trial.arm in each.arms}
+    asked |= {
+        source.quantity for each in of.experiment.predictions for source in each.references if source.arm == trial.arm
+    }
+    return frozenset(name for name in asked if validity.voided([one], name, paired=bool(trial.beside)))
 
 
 def again(of: Judgement, known: Callable[[str], str | None]) -> list[str]:

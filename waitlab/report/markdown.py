@@ -40,7 +40,7 @@ def _parts(of: Judgement) -> Iterator[str]:
         yield "What the clients waited and what the service says of it: means of all measured repeats."
         yield table(seen)
     yield "## Whether it can be believed"
-    yield "\n".join(f"- {text(words)}" for words in facts.voided(of)) or "No rule took anything away from any trial."
+    yield "\n".join(f"- {text(words)}" for words in facts.voided(of)) or "Nothing that was asked about was taken away."
     yield table(facts.rules(of))
     yield "## Each arm"
     yield table(_arms(of))

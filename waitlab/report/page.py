@@ -73,7 +73,7 @@ def _section(title: str, *parts: str) -> str:
 def _voided(of: Judgement) -> str:
     """What was taken away, before the table that has everything."""
     lines = "".join(f"<li>{_text(words)}</li>" for words in facts.voided(of))
-    return f'<ul class="boxed">{lines}</ul>' if lines else "<p><b>Nothing was taken away.</b></p>"
+    return f'<ul class="boxed">{lines}</ul>' if lines else "<p><b>Nothing that was asked about was taken away.</b></p>"
 
 
 def _group(of: Judgement, group: Group) -> str:
