@@ -1,5 +1,6 @@
 """What a reader of a report takes in first, on a screen or a phone: what is true, what was taken away, the levels."""
 
+import io
 import json
 import os
 import re
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.report import reported
 from tests.verdicts import made
@@ -17,6 +19,7 @@ from waitlab.judgement import Judgement
 from waitlab.report import chart, facts
 from waitlab.report.markdown import markdown
 from waitlab.report.page import page
+from waitlab.report.terminal import report as tables
 
 PHONE = 390
 # What the browser says of a page: how wide it would like to be, and how far its pictures' words stand out of them.
@@ -35,6 +38,12 @@ def judged(root: Path, name: str, **changes: object) -> Judgement:
     return judgement.of(results.read(reported.write(root, name, lambda trial: replace(trial, **changes))))  # type: ignore[arg-type]
 
 
+def terminal(of: Judgement) -> str:
+    paper = io.StringIO()
+    Console(file=paper, width=1000).print(tables(of))
+    return paper.getvalue()
+
+
 def plain(html: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", html).split())
 
@@ -44,6 +53,7 @@ def test_what_is_refuted_says_what_is_true_instead(tmp_path: Path) -> None:
     (wrong,) = [one for one in of.experiment.predictions if one.expected == "refuted"]
     assert plain(page(of)).count(f"True instead: {wrong.instead}") == 1
     assert markdown(of).count(f"True instead: {wrong.instead}") == 1
+    assert f"Not: {wrong.says} {wrong.instead}" in terminal(of)
 
 
 def test_every_level_of_a_sweep_is_shown_with_its_figures(tmp_path: Path) -> None:
@@ -68,6 +78,7 @@ def test_what_was_taken_away_is_said_before_the_table_of_rules(tmp_path: Path) -
     assert words.startswith(f"G1 (answers are as the contract says) took {taken} away from {trials} of {trials} trials")
     assert plain(page(wrong)).index("answer 17") < page(wrong).index("Every rule, with its figures")
     assert "- G1" in markdown(wrong)
+    assert words in terminal(wrong)
 
 
 def test_noise_takes_nothing_from_partners_that_met_it_together(tmp_path: Path) -> None:

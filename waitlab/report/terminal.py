@@ -13,7 +13,6 @@ from waitlab.report.facts import Table
 from waitlab.verdict import Judged
 
 COLOURS = {facts.GOOD: "green", facts.BAD: "bold red", facts.OPEN: "yellow"}
-MOST_BROKEN = 8
 
 
 def verdicts(of: Judgement) -> Lines:
@@ -31,7 +30,8 @@ def verdicts(of: Judgement) -> Lines:
 def report(of: Judgement) -> Lines:
     """The same with both witnesses and the rules that were broken."""
     notices = [Text(shown(notice, 300), "yellow") for notice in facts.notices(of)]
-    return Lines(*notices, verdicts(of), Text(), _table(facts.witnesses(of)), *_broken(of))
+    voided = [Text(shown(words, 500), "yellow") for words in facts.voided(of)]
+    return Lines(*notices, verdicts(of), *_instead(of), Text(), _table(facts.witnesses(of)), *voided)
 
 
 def _verdict(one: Judged) -> Text:
@@ -48,13 +48,10 @@ def _reasons(of: Judgement) -> Iterator[Text]:
         yield Text.assemble((f"  {'; '.join(those)}: ", "dim"), shown(reason, 400))
 
 
-def _broken(of: Judgement) -> Iterator[Text]:
-    """Rules that took something away from a trial; but for too few answers for some percentile."""
-    found = [(trial, one) for trial, one in facts.broken(of) if one.rule != "G10"]
-    for trial, one in found[:MOST_BROKEN]:
-        yield Text(f"{one.rule} broken in {shown(trial.arm)}, repeat {trial.repeat}: {shown(one.says, 300)}", "yellow")
-    if len(found) > MOST_BROKEN:
-        yield Text(f"and {len(found) - MOST_BROKEN} more: the page has them all", "yellow")
+def _instead(of: Judgement) -> Iterator[Text]:
+    for group in facts.groups(of):
+        if group.instead:
+            yield Text.assemble((f"Not: {shown(group.says)} ", "dim"), shown(group.instead, 500))
 
 
 def _table(table: Table) -> RichTable:
