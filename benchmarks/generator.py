@@ -8,6 +8,7 @@ for more than it can send, while the service could answer more.
 import itertools
 import os
 import random
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -132,3 +133,7 @@ def _add_row(table: Table, case: Case) -> bool:
         "yes" if is_right else "[bold red]no",
     )
     return is_right
+
+
+if __name__ == "__main__":  # goes on where it stopped; `python -m benchmarks generator` begins anew
+    sys.exit(0 if main() else 1)
