@@ -1,5 +1,6 @@
 """The verbs about experiments, called as a person calls them: their output, their exit codes, and what they refuse."""
 
+import io
 import json
 import os
 import re
@@ -9,16 +10,19 @@ import sys
 import xml.etree.ElementTree as ET
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from tests.pages import parsed
 from tests.report import reported
-from tests.verdicts import made, made_up_runs
-from waitlab import experiment, forecast, judgement, results, suites
+from tests.verdicts import made
+from tests.verdicts.recorded import FOLDERS
+from waitlab import cli, experiment, forecast, judgement, results, suites
 from waitlab.errors import LabError
 from waitlab.experiment import Experiment
 from waitlab.runner import run as runner
@@ -27,16 +31,37 @@ from waitlab.trial import Trial
 from waitlab.verbs import gate, planned
 from waitlab.verbs.progress import Pace, left
 
-QUESTION = made_up_runs.QUESTION.replace("repeats = 3", "repeats = 5")
-FOLDERS = {path.name.removeprefix(f"{made_up_runs.STAMP}-"): path for path in made_up_runs.FOLDER.iterdir()}
+QUESTION = made.QUESTION.replace("repeats = 3", "repeats = 5")
 
 
-def lab(*words: str | Path, seconds: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {key: value for key, value in os.environ.items() if key not in ("RUNTIME", "LAB_INSIDE", "LAB_RESULTS")}
+Called = subprocess.CompletedProcess[str]
+
+
+def lab(*words: str | Path, **environment: str) -> Called:
+    """Call the verb here, without the half second that a process takes to start."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, environment_of(environment), clear=True),
+        mock.patch.object(sys, "argv", ["lab", *map(str, words)]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        cli.main()
+    return Called(sys.argv, int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def started(*words: str | Path, seconds: float = 60, **environment: str) -> Called:
+    """Call the verb as a person does, in a process of its own."""
     command = [sys.executable, "-m", "waitlab.cli", *map(str, words)]
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=seconds, env={**clean, **environment}
+        command, capture_output=True, text=True, check=False, timeout=seconds, env=environment_of(environment)
     )
+
+
+def environment_of(given: Mapping[str, str]) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key not in ("RUNTIME", "LAB_INSIDE", "LAB_RESULTS")}
+    return {**kept, **given}
 
 
 def answer(*words: str | Path) -> Any:
@@ -48,7 +73,6 @@ def answer(*words: str | Path) -> Any:
 def refused(code: int, *words: str | Path, **environment: str) -> str:
     called = lab(*words, **environment)
     assert called.returncode == code, called.stderr
-    assert "Traceback" not in called.stderr
     assert called.stderr.strip()
     return called.stderr
 
@@ -56,7 +80,7 @@ def refused(code: int, *words: str | Path, **environment: str) -> str:
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
     file = tmp_path / "mine.toml"
-    file.write_text(made_up_runs.QUESTION)
+    file.write_text(made.QUESTION)
     return file
 
 
@@ -80,7 +104,7 @@ def test_the_list_has_every_experiment_with_its_question() -> None:
     assert {one["name"] for one in found} == {file.stem for file in experiment.FOLDER.glob("*.toml")}
     (c02,) = [one for one in found if one["name"] == "c02-sync-worker-serves-one"]
     assert c02["question"].endswith("?")
-    assert (c02["settles"], c02["suites"], c02["predictions"], c02["trials"]) == (["C02"], ["A", "quick"], 13, 15)
+    assert (c02["settles"], c02["suites"], c02["predictions"], c02["trials"]) == (["C02"], ["A", "quick"], 4, 11)
     text = lab("list").stdout
     assert "needs two cores that nobody else uses" in " ".join(text.split())
     assert "--suite quick" in text
@@ -88,16 +112,20 @@ def test_the_list_has_every_experiment_with_its_question() -> None:
 
 def test_a_plan_says_trials_commands_values_and_time_and_runs_nothing(tmp_path: Path) -> None:
     found = answer("plan", "c02", "--seed", "7")
-    assert len(found["trials"]) == 15
+    assert len(found["trials"]) == 11
     assert {(one["arm"], one["repeat"]) for one in found["trials"][:5]} == {(arm["arm"], 1) for arm in found["arms"]}
-    assert found["predictions"][1]["predicted"] == 10.0
-    assert found["predictions"][1]["formula"] == "min(20 users / 0.2 s, 2 workers / 0.2 s)"
+    sweep = found["predictions"][0]
+    assert (sweep["arm"], sweep["over"], sweep["predicted"]) == ("sync", "workers", 1.0)
+    assert [(one["at"], one["predicted"]) for one in sweep["levels"]] == [(1, 5), (2, 10), (4, 20), (8, 40)]
+    assert sweep["levels"][1]["formula"] == "min(20 users / 0.2 s, 2 workers / 0.2 s)"
+    assert found["predictions"][3]["predicted"] == 100.0
     assert "python -m waitlab.serve" in found["arms"][0]["commands"]["service"]
     assert "/sync/sleep?ms=200" in found["arms"][0]["commands"]["load"]
     assert 100 < found["seconds"] < 600
     assert answer("plan", "C02", "--seed", "7") == found
     text = lab("plan", "c02").stdout
-    assert "15 trials" in text
+    assert "11 trials" in text
+    assert "5 req/s to 40 req/s" in " ".join(text.split())
     assert "Nothing was run" in text
 
 
@@ -165,7 +193,7 @@ def test_runs_lists_every_run_newest_first_also_one_that_is_broken(root: Path) -
 def test_a_report_is_tables_here_and_two_files_in_the_folder(root: Path) -> None:
     called = lab("report", "c02", "--results", root)
     assert called.returncode == 0
-    assert "13 confirmed" in called.stdout
+    assert "4 confirmed" in called.stdout
     folder = root / f"{reported.STAMP}-c02-sync-worker-serves-one"
     parsed((folder / "report.html").read_text())
     assert (folder / "report.md").read_text().startswith("# A synchronous worker")
@@ -243,7 +271,7 @@ def five(root: Path, stamp: str, change: Callable[[Trial], Trial] = lambda trial
     folder = results.create(root, "mine", stamp, QUESTION, {"cores": 4})
     for repeat in range(1, 6):
         trial = made.trial(9.8 + 0.02 * repeat, repeat=repeat)
-        results.append(folder, change(replace(trial, began=made_up_runs.NOTICE)))
+        results.append(folder, change(replace(trial, began=made.NOTICE)))
     return folder
 
 
@@ -269,11 +297,11 @@ def test_two_runs_are_compared_in_words(tmp_path: Path) -> None:
 
 
 def test_a_comparison_takes_what_was_predicted_and_says_what_cannot_be_told(tmp_path: Path) -> None:
-    called = lab("compare", FOLDERS["good"], FOLDERS["noisy"])
+    called = lab("compare", FOLDERS["good"], FOLDERS["cut-off"])
     assert called.returncode == 120
     assert "too few repeats: 3 can be used, 5 are needed" in " ".join(called.stdout.split())
-    found = answer("compare", FOLDERS["good"], FOLDERS["noisy"])["compared"]
-    assert [one["quantity"] for one in found] == ["throughput_rps", "cpu_ms_per_request"]
+    found = answer("compare", FOLDERS["good"], FOLDERS["cut-off"])["compared"]
+    assert {(one["arm"], one["quantity"]) for one in found} >= {("sync", "throughput_rps"), ("sync", "mean_ms")}
 
 
 def test_what_makes_two_runs_hard_to_compare_is_said(tmp_path: Path) -> None:
@@ -350,17 +378,25 @@ def test_a_run_ends_in_0_with_its_verdicts_on_the_last_line(
     assert gate.run(asked(tmp_path), {}, None, as_json=True) == 0
     told = last(capsys)
     assert told["experiment"] == "c02-sync-worker-serves-one"
-    assert (told["code"], len(told["predictions"])) == (0, 13)
+    assert (told["code"], len(told["predictions"])) == (0, 4)
     assert (Path(told["run"]) / "report.html").is_file()
-    one = told["predictions"][1]
+    sweep, one = told["predictions"][0], told["predictions"][3]
     assert (one["arm"], one["law"], one["predicted"], one["verdict"]) == (
-        "sync workers=2",
+        "async",
         "concurrency_limit",
-        10.0,
+        100.0,
         "confirmed",
     )
-    assert one["low"] < 10 < one["high"]
+    assert one["low"] < 100 < one["high"]
     assert len(one["measured"]) == 3
+    assert (sweep["arm"], sweep["over"], sweep["predicted"], sweep["verdict"]) == ("sync", "workers", 1.0, "confirmed")
+    assert sweep["low"] < 1 < sweep["high"]
+    assert [(point["at"], point["predicted"], len(point["measured"])) for point in sweep["points"]] == [
+        (1, 5, 3),
+        (2, 10, 1),
+        (4, 20, 1),
+        (8, 40, 3),
+    ]
     assert stands_in.calls == [("c02-sync-worker-serves-one", 7, None, None)]
 
 
@@ -369,11 +405,11 @@ def test_a_run_for_people_shows_verdicts_and_where_the_report_is(
 ) -> None:
     assert gate.run(asked(tmp_path), {}, None, as_json=False) == 0
     told = capsys.readouterr()
-    assert "13 confirmed" in told.out
+    assert "4 confirmed" in told.out
     assert "report.html" in told.out
     lines = told.err.splitlines()
-    assert len(lines) == 15
-    assert lines[0].startswith("trial 1 of 15: ")
+    assert len(lines) == 11
+    assert lines[0].startswith("trial 1 of 11: ")
     assert lines[0].endswith(" min left")
 
 
@@ -396,7 +432,7 @@ def test_a_wrong_or_undecided_verdict_is_no_success(
     stands_in.change = change
     assert gate.run(asked(tmp_path), {}, tmp_path / "gate.xml", as_json=True) == code
     (suite,) = ET.parse(tmp_path / "gate.xml").getroot()
-    assert suite.get("tests") == "13"
+    assert suite.get("tests") == "4"
     assert int(suite.get(f"{kind}s") or 0) == len(suite.findall(f"testcase/{kind}")) > 0
 
 
@@ -498,14 +534,14 @@ def test_time_left_is_forecast_at_first_and_then_by_the_runs_own_pace() -> None:
     one = experiment.read(experiment.find("c02"))
     now = [0.0]
     pace = Pace(one, 1.0, lambda: now[0])
-    assert pace.left_s(0, 15) == pytest.approx(forecast.run_s(one, 1.0))
+    assert pace.left_s(0, 11) == pytest.approx(forecast.run_s(one, 1.0))
     for done in range(1, 4):
         now[0] += 30
-        assert pace.left_s(done, 15)
+        assert pace.left_s(done, 11)
     now[0] += 10
-    assert pace.left_s(3, 15) == pytest.approx(12 * 30 - 10)
+    assert pace.left_s(3, 11) == pytest.approx(8 * 30 - 10)
     now[0] += 1e6
-    assert pace.left_s(3, 15) == 0
+    assert pace.left_s(3, 11) == 0
     assert (left(42.4), left(150.0)) == ("42 s left", "2 min left")
 
 
@@ -541,40 +577,73 @@ def test_what_a_run_prints_is_what_its_folder_says(tmp_path: Path) -> None:
 
 # run, for real
 
+# Why this machine, and not the experiment, left a verdict open: others computed, or the repeats were as far apart.
+OF_THE_MACHINE = re.compile(r"G[3479], |% interval .* repeats would decide|hold \d+ at most")
+
+
+def in_short(text: str) -> str:
+    """The same question with a window of 3 s, which is enough where nobody else computes."""
+    assert "[load]\n" in text
+    return text.replace("[load]\n", "[load]\nseconds = 3\n").replace("seconds = 10  ", "# ")
+
+
+def page_example() -> str:
+    """The experiment that docs/experiments.md shows whoever writes a first one."""
+    page = (experiment.FOLDER.parent / "docs/experiments.md").read_text()
+    found = re.search(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+def two_sleeps() -> str:
+    """C32 without what it needs two idle cores for."""
+    text = experiment.find("c32").read_text()
+    head, *arms = re.split(r"^(?=\[arms\.|\[\[predictions)", text, flags=re.MULTILINE)
+    return head.replace("repeats = 5", "repeats = 3") + "".join(part for part in arms if '"two sleeps' in part)
+
+
+def listing() -> str:
+    return experiment.find("c08").read_text()
+
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("what", ["c06", "c13", "the page's own example"])
-def test_experiments_end_in_the_verdicts_that_theory_gives(tmp_path: Path, what: str) -> None:
-    """On a machine that others share a verdict may stay open; none may be wrong."""
-    if what.startswith("the page"):
-        page = (experiment.FOLDER.parent / "docs/experiments.md").read_text()
-        example = re.search(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-        assert example
-        (tmp_path / "mine.toml").write_text(example[1])
-        what = str(tmp_path / "mine.toml")
-    called = lab("run", what, "--results", tmp_path, "--json", LAB_HOME=str(tmp_path / "home"), seconds=500)
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("question", [two_sleeps, listing, page_example], ids=lambda question: question.__name__)
+def test_an_experiment_ends_in_the_verdicts_that_theory_gives(tmp_path: Path, question: Callable[[], str]) -> None:
+    """For real, end to end. On a machine that others share a verdict may stay open; none may be wrong."""
+    text = question()
+    (tmp_path / "mine.toml").write_text(text if "concurrent" in text else in_short(text))
+    words = ["run", tmp_path / "mine.toml", "--results", tmp_path / "results", "--json"]
+    if question is page_example:
+        interrupt(words, tmp_path)
+        words.append("--resume")
+    called = started(*words, LAB_HOME=str(tmp_path / "home"), seconds=300)
     told = json.loads(called.stdout.splitlines()[-1])
     assert called.returncode == told["code"], called.stderr
     assert told["code"] in (0, 120), told["reason"]
-    decided = [one for one in told["predictions"] if one["verdict"] != "inconclusive"]
-    assert len(decided) >= len(told["predictions"]) / 2, told["reason"]
+    open_ = [one for one in told["predictions"] if one["verdict"] != one["expected"]]
+    assert all(one["verdict"] == "inconclusive" and OF_THE_MACHINE.search(one["reason"]) for one in open_), open_
+    assert len(open_) < len(told["predictions"])
     parsed((Path(told["run"]) / "report.html").read_text())
+    assert still_running(tmp_path) == []
 
 
-@pytest.mark.long
-def test_ctrl_c_keeps_what_was_measured_and_leaves_no_process(tmp_path: Path, mine: Path) -> None:
-    mine.write_text(mine.read_text().replace("users = 20", "users = 2").replace("seconds = 10", "seconds = 2"))
-    command = [sys.executable, "-m", "waitlab.cli", "run", str(mine), "--results", str(tmp_path / "results"), "--json"]
-    home = {**os.environ, "LAB_HOME": str(tmp_path / "home")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=home) as running:
+def interrupt(words: list[str | Path], home: Path) -> None:
+    """The same as a person's Ctrl-C in its second trial: what was measured is kept, and no process stays."""
+    command = [sys.executable, "-m", "waitlab.cli", *map(str, words)]
+    environment = environment_of({"LAB_HOME": str(home / "home")})
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as running:
         assert running.stderr
-        assert any(line.startswith("trial 2 of 3") for line in running.stderr)
+        assert any(line.startswith("trial 2 of ") for line in running.stderr)
         running.send_signal(signal.SIGINT)
         told = json.loads(running.communicate(timeout=60)[0].splitlines()[-1])
     assert (running.returncode, told["code"]) == (105, 105)
-    assert ("sync", 1) in results.read(Path(told["run"])).measured
-    left = [
-        line for line in subprocess.check_output(["ps", "-eo", "args"], text=True).splitlines() if str(tmp_path) in line
-    ]
-    assert left == []
+    assert len(results.read(Path(told["run"])).measured) == 1
+    assert still_running(home) == []
+
+
+def still_running(home: Path) -> list[str]:
+    every = subprocess.check_output(["ps", "-eo", "args"], text=True).splitlines()
+    return [line for line in every if str(home) in line]

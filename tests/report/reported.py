@@ -11,8 +11,7 @@ from waitlab.experiment import Arm, Experiment
 from waitlab.laws import finish_s
 from waitlab.trial import Single, Trial
 
-STAMP = "2026-11-21T10-32-07"
-NOTICE = "MADE UP for tests: no machine measured this"
+STAMP, NOTICE = made.STAMP, made.NOTICE
 MACHINE = {
     "notice": NOTICE,
     "cores": 4,
@@ -60,7 +59,7 @@ def one(arm: Arm, repeat: int, order: int, luck: float) -> Trial:
     rate = (arm.load.users or made.USERS) / (response_s + arm.load.think_ms / 1000)
     trial = replace(made.trial(rate, arm.name, repeat), **facts)
     inside = min(response_s, configuration.case(arm, 3).wait_s * 1.01)
-    victim_s = response_s * 0.96 if arm.request.startswith("/blocked") else 0.002
+    victim_s = response_s * 1.45 if arm.request.startswith("/blocked") else 0.002
     victim = {round(victim_s * 1e6): 200} if arm.load.victim else {}
     seen = made.client(trial, users=arm.load.users, think_s=arm.load.think_ms / 1000, victim_us=victim)
     seen = made.client(seen, response_us={round(response_s * 1e6): seen.client.counted if seen.client else 0})

@@ -9,6 +9,34 @@ from waitlab.laws import Predicted
 from waitlab.trial import Client, Machine, Server, Single, Slice, Trial, Worker
 
 SECONDS, USERS = 10.0, 20
+NOTICE = "MADE UP for tests: no machine measured this"
+STAMP = "2026-11-21T10-32-07"
+QUESTION = f"""# {NOTICE}
+title = "A synchronous worker serves one request at a time"
+question = "How many requests a second do 2 sync workers serve when each waits 200 ms?"
+
+[load]
+users = 20
+seconds = 10
+repeats = 3
+
+[arms.sync]
+service = "flask"
+request = "/sync/sleep?ms=200"
+worker_class = "sync"
+workers = 2
+
+[[predictions]]
+says = "Throughput is workers / wait."
+quantity = "throughput_rps"
+law = "concurrency_limit"
+within = 0.10
+
+[[predictions]]
+says = "A request that waits computes next to nothing."
+quantity = "cpu_ms_per_request"
+at_most = 10.0
+"""
 IDENTITY = {"nonce": "n1", "code": "c1", "pids": [11, 12], "server": "gunicorn", "worker_class": "sync"}
 
 
@@ -59,6 +87,11 @@ def trial(rate: float = 100.0, arm: str = "sync", repeat: int = 1, **changes: An
         slices=tuple(Slice(float(second), 1.0, counted // 10, response_s) for second in range(10)),
     )
     return replace(healthy, **changes)
+
+
+def healthy() -> list[Trial]:
+    """Three repeats that confirm QUESTION."""
+    return [trial(rate, repeat=repeat, began=NOTICE) for repeat, rate in enumerate((9.8, 9.9, 9.8), 1)]
 
 
 def singles(*answered: float, **changes: Any) -> Trial:
