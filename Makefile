@@ -70,7 +70,7 @@ dashboards: $(READY) ## write grafana/dashboards from what waitlab/dashboards sa
 catalogue: $(READY) ## write docs/experiments from the experiments and the newest runs in results/ (or LAB_RESULTS)
 	@$(BIN)/python -m waitlab.catalogue
 
-bench: $(READY) ## the project's own figures: start-up, memory, cost of metrics, predictions on real load (20 minutes)
+bench: $(READY) ## the project's own figures: start-up, memory, cost of metrics, what verdicts are worth (2.5 hours; goes on where it stopped)
 	@$(BIN)/python -m benchmarks
 
 lock: $(READY) ## resolve all dependencies anew, in one resolution, with hashes and no registry address
