@@ -19,7 +19,7 @@ from waitlab.experiment import Arm
 from waitlab.runner import service, trial
 from waitlab.runner.order import Planned
 from waitlab.runner.service import Serving
-from waitlab.runner.trial import Draft
+from waitlab.runner.stage import Draft
 from waitlab.runtime.local import service as local
 
 OURS = {

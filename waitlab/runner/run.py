@@ -14,8 +14,9 @@ from waitlab.errors import LabError
 from waitlab.experiment import Arm, Experiment
 from waitlab.runner import cores, measures, order
 from waitlab.runner.order import Turn
+from waitlab.runner.stage import Draft, Ground
 from waitlab.runner.surroundings import POSTGRES, surroundings
-from waitlab.runner.trial import MEASURED, Draft, Ground
+from waitlab.runner.trial import MEASURED
 from waitlab.runner.trial import run as run_trials
 from waitlab.serve import settings
 

@@ -1,0 +1,125 @@
+"""A trial under way: what is known of it so far, the service that it has started, whose fault it is when it ends."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from waitlab.errors import LabError
+from waitlab.experiment import Arm, paths
+from waitlab.runner import noise
+from waitlab.runner.cores import Share
+from waitlab.runner.measures import Function
+from waitlab.runner.noise import Reading
+from waitlab.runner.order import Planned
+from waitlab.runner.service import Serving
+from waitlab.runner.surroundings import Surroundings
+from waitlab.trial import Trial
+
+# Of a file's path all but the last two parts: a folder that goes to others names no place of this machine.
+FOLDERS = re.compile(r"""(?<![\w.:/])/(?:[^\s/'":]+/){2,}(?=[^\s/'":]+/[^\s/'":]+)""")
+
+Told = Callable[[str], None]
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all trials of one run share."""
+
+    around: Surroundings
+    usable: frozenset[int]
+    functions: Mapping[str, Function] = field(default_factory=dict)
+
+
+@dataclass
+class Draft:
+    """What is known of a trial so far: whatever ends it, this much of it is written down."""
+
+    planned: Planned
+    seed: int
+    known: dict[str, Any] = field(default_factory=dict)
+    began: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+    def ended(self, how: str) -> Trial:
+        """The trial as it stands: `how` is "measured", or why it was not."""
+        blank: dict[str, Any] = {"commands": {}, "service": {}}
+        one = self.planned
+        return Trial(
+            arm=one.arm.name,
+            repeat=one.repeat,
+            order=one.order,
+            seed=self.seed,
+            began=self.began,
+            ended=FOLDERS.sub(".../", how),
+            beside=one.beside,
+            **{**blank, **self.known},
+        )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A trial under way: its arm's service serves."""
+
+    arm: Arm
+    share: Share
+    ground: Ground
+    serving: Serving
+    folder: Path
+    draft: Draft
+
+    def note(self, **found: Any) -> None:
+        self.draft.known |= found
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Style and workload of its request, as metrics are labelled with."""
+        return labels(self.arm)
+
+    def read_noise(self) -> Reading:
+        """What the machine did; the partners of a duet are this run's processes too, and nobody foreign."""
+        return noise.read(self.share.usable, self.ground.around.pids)
+
+    @property
+    def is_alone(self) -> bool:
+        return not self.draft.planned.beside
+
+    @property
+    def cores(self) -> float:
+        """What its service has of them: in duet its part of the one."""
+        return len(self.share.service) / (1 + len(self.draft.planned.beside))
+
+
+def each(stages: Sequence[Stage], step: Callable[[Stage], Found]) -> list[Found]:
+    """One step of every trial, in turn."""
+    found = []
+    for stage in stages:
+        with naming(stage.draft):
+            found.append(step(stage))
+    return found
+
+
+@contextmanager
+def naming(draft: Draft) -> Iterator[None]:
+    """A fault of one trial of a duet ends them all: it says whose it is."""
+    try:
+        yield
+    except (LabError, OSError) as error:
+        if not draft.planned.beside:
+            raise
+        told = error.message if isinstance(error, LabError) else str(error)
+        raise LabError(f"{draft.planned.arm.name}: {told}") from error
+
+
+def require(ailment: str) -> None:
+    if ailment:
+        raise LabError(ailment)
+
+
+def labels(arm: Arm) -> tuple[str, str]:
+    """Style and workload of the arm's request, as metrics are labelled with."""
+    _, style, workload = paths.split(arm.request)[0].split("/")
+    return style, workload
