@@ -4,14 +4,13 @@ import json
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from benchmarks.record import console, once
+from waitlab.runtime.local.state import PROJECT
 
-ROOT = Path(__file__).resolve().parent.parent
 RUNS = 5
 FEWEST_PREDICTIONS = 12
 MOST_INCONCLUSIVE = 2 / 60
@@ -51,7 +50,7 @@ def _run() -> dict[str, Any]:
     """One run of the suite, fresh; its last line of JSON."""
     with tempfile.TemporaryDirectory(prefix="waitlab-") as folder:
         command = [sys.executable, "-m", "waitlab.cli", "run", "--suite", "quick", "--json", "--results", folder]
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, cwd=PROJECT)
     if done.returncode not in (0, 99, 120):
         raise SystemExit(f"lab run --suite quick ended with {done.returncode}")
     last: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

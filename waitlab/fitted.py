@@ -7,7 +7,7 @@ judged. docs/validity.md says what that costs and how often it is wrong.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
 
@@ -124,13 +124,18 @@ def ruling(prediction: Prediction, levels: Sequence[Level], seen: Sequence[Look]
     )
     if verdict == "inconclusive":
         reason += f": {_more(worst, allowed, cautious)}"
-    return Ruling(verdict, reason, 1.0, formula(prediction, levels), low, high)
+    return Ruling(verdict, reason, 1.0, formula(prediction, at_both_ends(levels)), low, high)
 
 
-def formula(prediction: Prediction, levels: Sequence[Level]) -> str:
-    """The law's formula at both ends, once where it is the same."""
-    ends = {level.formula: f"at {_at(prediction, level)} {level.formula}" for level in (levels[0], levels[-1])}
+def formula(prediction: Prediction, by_level: Mapping[float, str]) -> str:
+    """The law's formula at the lowest and at the highest level, once where it is the same."""
+    ends = {text: f"at {prediction.over}={at:g} {text}" for at, text in by_level.items()}
     return ", ".join(ends.values() if len(ends) > 1 else ends)
+
+
+def at_both_ends(levels: Sequence[Level]) -> dict[float, str]:
+    """The formulas of the lowest and of the highest level."""
+    return {level.at: level.formula for level in (levels[0], levels[-1])}
 
 
 def points(levels: Sequence[Level], seen: Sequence[Look]) -> Iterator[Point]:

@@ -163,7 +163,7 @@ def _judged_sweep(prediction: Prediction, known: _Known) -> Judged:
         seen = fitted.looks(prediction, levels)
         ruling = fitted.ruling(prediction, levels, seen)
     except Undecided as undecided:
-        ruling = Ruling("inconclusive", str(undecided), formula=fitted.formula(prediction, levels))
+        ruling = Ruling("inconclusive", str(undecided), formula=fitted.formula(prediction, fitted.at_both_ends(levels)))
     except (ArithmeticError, ValueError) as error:
         ruling = Ruling("inconclusive", f"cannot be computed: {error}")
     ratios = tuple(ratio for level in levels for ratio in level.ratios)

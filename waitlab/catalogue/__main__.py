@@ -10,8 +10,8 @@ from waitlab.catalogue import pages, recordings
 from waitlab.errors import LabError
 from waitlab.experiment import Experiment
 from waitlab.report.picture import picture
+from waitlab.runtime.local.state import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[2]
 FOLDER = PROJECT / "docs" / "experiments"
 
 

@@ -155,15 +155,14 @@ def _check_quantity(place: Place, name: str, arm: Arm, known: Known) -> None:
 def _refuse_beside(place: Place, prediction: Prediction, known: Known) -> None:
     """Of arms that share one core their CPU a request has meaning, one against another, and what is counted."""
     in_duet = {arm.name for arm in known.arms if arm.load.duet}
-    bounds = (prediction.equals, prediction.at_least, prediction.at_most)
-    sources = [one for one in (*bounds, *prediction.measured.values()) if isinstance(one, Reference)]
-    if not in_duet & {prediction.arm, *(source.arm for source in sources)} or prediction.quantity in COUNTED:
+    partners = {prediction.arm, *(source.arm for source in prediction.references)}
+    if not in_duet & partners or prediction.quantity in COUNTED:
         return
     if prediction.quantity != CPU_A_REQUEST:
         hint = f"arms in duet share one core: of them say {', '.join((CPU_A_REQUEST, *COUNTED))}"
         raise place.at("quantity").fault(f"= {prediction.quantity!r} means nothing in duet", hint)
-    partners = {prediction.arm, *(source.arm for source in sources)}
-    if prediction.law or len(partners) != 2 or partners - in_duet or sources[0].quantity != CPU_A_REQUEST:
+    is_pair = not prediction.law and len(partners) == 2 and partners <= in_duet
+    if not is_pair or prediction.references[0].quantity != CPU_A_REQUEST:
         bound = next(bound for bound in BOUNDS if getattr(prediction, bound) not in ("", None))
         hint = f'hold it against another arm in duet: {{ arm = "{min(in_duet - {prediction.arm})}", times = 1.1 }}'
         raise place.at(bound).fault(f"is not a partner's {CPU_A_REQUEST}", hint)

@@ -110,8 +110,12 @@ def naming(draft: Draft) -> Iterator[None]:
     except (LabError, OSError) as error:
         if not draft.planned.beside:
             raise
-        told = error.message if isinstance(error, LabError) else str(error)
-        raise LabError(f"{draft.planned.arm.name}: {told}") from error
+        raise LabError(f"{draft.planned.arm.name}: {words(error)}") from error
+
+
+def words(error: LabError | OSError) -> str:
+    """What ended a trial: a fault that was found, or no room or no right where it writes."""
+    return error.message if isinstance(error, LabError) else str(error)
 
 
 def require(ailment: str) -> None:

@@ -15,7 +15,7 @@ from waitlab.runner import answers, cores, identity, measures, noise, observe, s
 from waitlab.runner.cores import Share
 from waitlab.runner.observe import Samples
 from waitlab.runner.service import Serving
-from waitlab.runner.stage import Draft, Ground, Stage, Told, each, labels, naming, require
+from waitlab.runner.stage import Draft, Ground, Stage, Told, each, labels, naming, require, words
 from waitlab.trial import Trial
 
 MEASURED = "measured"
@@ -38,10 +38,8 @@ def run(drafts: Sequence[Draft], ground: Ground, told: Told) -> tuple[Trial, ...
             with _blaming(stages, lambda: around.ailment(needs)):
                 _serve(stages, told)
                 require(around.ailment(needs))
-    except LabError as error:
-        return tuple(draft.ended(error.message) for draft in drafts)
-    except OSError as error:  # no room or no right where a trial writes
-        return tuple(draft.ended(str(error)) for draft in drafts)
+    except (LabError, OSError) as error:
+        return tuple(draft.ended(words(error)) for draft in drafts)
     trials = (draft.ended(MEASURED) for draft in drafts)
     return tuple(measures.apply(ground.functions, trial) for trial in trials)
 
@@ -111,7 +109,7 @@ def _blaming(stages: Sequence[Stage], ailment: Callable[[], str]) -> Iterator[No
         for stage in stages:
             with naming(stage.draft):
                 require(stage.serving.ailment)
-        raise LabError(error.message if isinstance(error, LabError) else str(error)) from error
+        raise LabError(words(error)) from error
 
 
 @contextmanager

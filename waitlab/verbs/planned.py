@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from waitlab import configuration, experiment, forecast
+from waitlab import configuration, experiment, fitted, forecast
 from waitlab.errors import LabError
 from waitlab.experiment import Arm, Experiment, Prediction, Reference
 from waitlab.laws import LAWS
@@ -107,10 +107,7 @@ def _level(at: float, member: Prediction, arm: Arm, cores: float) -> dict[str, A
 
 def _of_sweep(one: Prediction, levels: Sequence[dict[str, Any]]) -> tuple[float, str]:
     """Of a sweep that is judged as one: measured / predicted is 1, and the formulas of both ends."""
-    ends = {levels[place]["formula"]: levels[place]["at"] for place in (0, -1)}
-    return 1.0, ", ".join(
-        f"at {one.over}={at:g} {formula}" if len(ends) > 1 else formula for formula, at in ends.items()
-    )
+    return 1.0, fitted.formula(one, {levels[place]["at"]: levels[place]["formula"] for place in (0, -1)})
 
 
 def predicted(one: Prediction, arm: Arm, cores: float) -> tuple[float | None, str]:
