@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from waitlab import configuration, experiment, quantities, results, verdict
+from waitlab import configuration, experiment, quantities, results, validity, verdict
 from waitlab.experiment import Arm, Experiment, Prediction
 from waitlab.laws import Predicted
 from waitlab.trial import Trial
@@ -48,6 +48,18 @@ def judge(run: results.Run, asked: Experiment, interrupted: bool = False) -> Jud
 
     found = tuple(verdict.judge(asked, run.trials, quantities.read, predict))
     return Judgement(run, asked, found, verdict.outcome(found, interrupted))
+
+
+def spoilt(asked: Experiment, trial: Trial) -> str:
+    """What took a figure away that is asked of this trial, where another try may mend it; empty where nothing did.
+
+    Only the machine's doing counts, never what the service did: a service that answers wrongly is a finding.
+    """
+    (arm,) = (arm for arm in asked.arms if arm.name == trial.arm)
+    found = [one for one in validity.findings(trial, arm.load) if one.rule in validity.MENDABLE]
+    wanted = {quantity for one in asked.predictions for quantity in one.quantities_of(arm.name)}
+    broken = (one for name in sorted(wanted) for one in validity.voided(found, name, paired=arm.load.duet))
+    return next((f"{one.rule}, {one.says}" for one in broken), "")
 
 
 def cores_of(run: results.Run, arm: Arm) -> float:

@@ -127,6 +127,8 @@ OF_PERCENTILES = "G10"  # hardly a trial has the answers for every percentile, a
 OWN_FIGURE = {"G2": "uncounted"}  # a rule cannot take away the quantity that it looks at itself
 # Noise meets both of a duet alike, so that their ratio has none of it; what does not cancel out spreads the ratios.
 SHARED = frozenset({"G7"})
+# The machine's doing, which may be over in a minute. A wrong answer or a wrong count is the service's, and stays.
+MENDABLE = frozenset({"G3", "G4", "G5", "G7", "G9"})
 
 RULES = (
     Rule("G0", "the service that was started answers", ALL, rules.identity),

@@ -77,6 +77,9 @@ def refused(code: int, *words: str | Path, **environment: str) -> str:
     return called.stderr
 
 
+C02_TRIALS = sum(arm.load.repeats for arm in experiment.read(experiment.find("c02")).arms)
+
+
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
     file = tmp_path / "mine.toml"
@@ -104,7 +107,12 @@ def test_the_list_has_every_experiment_with_its_question() -> None:
     assert {one["name"] for one in found} == {file.stem for file in experiment.FOLDER.glob("*.toml")}
     (c02,) = [one for one in found if one["name"] == "c02-sync-worker-serves-one"]
     assert c02["question"].endswith("?")
-    assert (c02["settles"], c02["suites"], c02["predictions"], c02["trials"]) == (["C02"], ["A", "quick"], 4, 11)
+    assert (c02["settles"], c02["suites"], c02["predictions"], c02["trials"]) == (
+        ["C02"],
+        ["A", "quick"],
+        4,
+        C02_TRIALS,
+    )
     text = lab("list").stdout
     assert "needs two cores that nobody else uses" in " ".join(text.split())
     assert "--suite quick" in text
@@ -112,7 +120,7 @@ def test_the_list_has_every_experiment_with_its_question() -> None:
 
 def test_a_plan_says_trials_commands_values_and_time_and_runs_nothing(tmp_path: Path) -> None:
     found = answer("plan", "c02", "--seed", "7")
-    assert len(found["trials"]) == 11
+    assert len(found["trials"]) == C02_TRIALS
     assert {(one["arm"], one["repeat"]) for one in found["trials"][:5]} == {(arm["arm"], 1) for arm in found["arms"]}
     sweep = found["predictions"][0]
     assert (sweep["arm"], sweep["over"], sweep["predicted"]) == ("sync", "workers", 1.0)
@@ -124,7 +132,7 @@ def test_a_plan_says_trials_commands_values_and_time_and_runs_nothing(tmp_path: 
     assert 100 < found["seconds"] < 600
     assert answer("plan", "C02", "--seed", "7") == found
     text = lab("plan", "c02").stdout
-    assert "11 trials" in text
+    assert f"{C02_TRIALS} trials" in text
     assert "5 req/s to 40 req/s" in " ".join(text.split())
     assert "Nothing was run" in text
 
@@ -388,14 +396,14 @@ def test_a_run_ends_in_0_with_its_verdicts_on_the_last_line(
         "confirmed",
     )
     assert one["low"] < 100 < one["high"]
-    assert len(one["measured"]) == 3
+    assert len(one["measured"]) == 4
     assert (sweep["arm"], sweep["over"], sweep["predicted"], sweep["verdict"]) == ("sync", "workers", 1.0, "confirmed")
     assert sweep["low"] < 1 < sweep["high"]
     assert [(point["at"], point["predicted"], len(point["measured"])) for point in sweep["points"]] == [
-        (1, 5, 3),
-        (2, 10, 1),
-        (4, 20, 1),
-        (8, 40, 3),
+        (1, 5, 4),
+        (2, 10, 2),
+        (4, 20, 2),
+        (8, 40, 4),
     ]
     assert stands_in.calls == [("c02-sync-worker-serves-one", 7, None, None)]
 
@@ -408,8 +416,8 @@ def test_a_run_for_people_shows_verdicts_and_where_the_report_is(
     assert "4 confirmed" in told.out
     assert "report.html" in told.out
     lines = told.err.splitlines()
-    assert len(lines) == 11
-    assert lines[0].startswith("trial 1 of 11: ")
+    assert len(lines) == C02_TRIALS
+    assert lines[0].startswith(f"trial 1 of {C02_TRIALS}: ")
     assert lines[0].endswith(" min left")
 
 
@@ -534,14 +542,14 @@ def test_time_left_is_forecast_at_first_and_then_by_the_runs_own_pace() -> None:
     one = experiment.read(experiment.find("c02"))
     now = [0.0]
     pace = Pace(one, 1.0, lambda: now[0])
-    assert pace.left_s(0, 11) == pytest.approx(forecast.run_s(one, 1.0))
+    assert pace.left_s(0, C02_TRIALS) == pytest.approx(forecast.run_s(one, 1.0))
     for done in range(1, 4):
         now[0] += 30
-        assert pace.left_s(done, 11)
+        assert pace.left_s(done, C02_TRIALS)
     now[0] += 10
-    assert pace.left_s(3, 11) == pytest.approx(8 * 30 - 10)
+    assert pace.left_s(3, C02_TRIALS) == pytest.approx((C02_TRIALS - 3) * 30 - 10)
     now[0] += 1e6
-    assert pace.left_s(3, 11) == 0
+    assert pace.left_s(3, C02_TRIALS) == 0
     assert (left(42.4), left(150.0)) == ("42 s left", "2 min left")
 
 
@@ -559,7 +567,7 @@ def test_every_experiment_is_in_the_suite_of_its_chapter() -> None:
 def test_the_quick_suite_takes_a_quarter_of_an_hour_and_any_machine() -> None:
     quick = suites.experiments("quick")
     assert sum(len(one.predictions) for one in quick) >= 12
-    assert sum(forecast.run_s(one, 1.0) for one in quick) < 13 * 60
+    assert sum(forecast.run_s(one, 1.0) for one in quick) < 13.5 * 60  # what the machine spoils is measured again
     for one in quick:
         assert not one.needs
         assert not any("burn" in arm.request or "mixed" in arm.request for arm in one.arms)

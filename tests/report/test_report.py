@@ -181,7 +181,7 @@ def test_the_predicted_line_goes_through_what_was_not_measured(waits: Judgement)
     assert found.key == "workers"
     assert [at for at, _, _ in found.members] == [1, 2, 4, 8]
     assert dict(found.line)[6] == pytest.approx(30)
-    assert chart.line(found, group).count("<circle") == 8
+    assert chart.line(found, group).count("<circle") == 12
 
 
 def test_a_line_breaks_where_the_law_says_nothing(tmp_path: Path) -> None:

@@ -131,12 +131,12 @@ def once(doing: str, what: Callable[[], object], repeat: int = 1) -> Told:
 
 
 def kill(word: str) -> None:
-    """SIGKILL to the first process below this one whose command line has this word."""
+    """SIGKILL to the newest process below this one whose command line has this word; older ones are other tests'."""
     found, new = list[int](), [os.getpid()]
     while new:
         new = [child for parent in new for child in process.children(parent)]
         found += new
-    for pid in found:
+    for pid in sorted(found, reverse=True):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
         if word in words:
             os.kill(pid, signal.SIGKILL)

@@ -45,14 +45,6 @@ def broken(trial: Trial, asked: Experiment) -> set[str]:
     return {one.rule for one in found if one.verdict == "void" and validity.EVERYTHING in one.voids}
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    before = os.sched_getaffinity(0)
-    yield
-    assert not process.children(os.getpid())
-    assert os.sched_getaffinity(0) == before
-
-
 @dataclass(frozen=True)
 class Eventful:
     """A run of two rounds: in the first the stream's service is killed, in the second the query's database."""
@@ -80,7 +72,10 @@ def eventful(tmp_path_factory: pytest.TempPathFactory) -> Eventful:
         if step.doing == "measuring" and (step.arm, step.repeat) in victims:
             small.kill(victims[step.arm, step.repeat])
 
-    return Eventful(asked, small.run(asked, folder, told), tuple(steps), folder / "home")
+    before = set(process.children(os.getpid()))
+    found = small.run(asked, folder, told)
+    assert set(process.children(os.getpid())) <= before
+    return Eventful(asked, found, tuple(steps), folder / "home")
 
 
 def test_an_experiment_is_run_from_its_file_to_its_verdict(eventful: Eventful) -> None:

@@ -78,7 +78,7 @@ def test_the_exporter_is_found_shows_that_it_lives_and_goes(
         (target,) = entry["targets"]
         assert target.startswith(f"{address}:")
         os.utime(file, (0, 0))
-        wait_for(lambda: file.stat().st_mtime > 0, "a heartbeat", 5)
+        wait_for(lambda: file.exists() and file.stat().st_mtime > 0, "a heartbeat", 5)
         with urllib.request.urlopen(f"http://{target}/metrics", timeout=10) as page:
             assert b"lab_host_cpus" in page.read()
         popen.terminate()

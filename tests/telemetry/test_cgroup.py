@@ -133,8 +133,8 @@ def test_a_real_quota_is_read_by_a_process_under_it() -> None:
         "while time.monotonic() < end: pass\n"
         "print(cgroup.usable_cpus(), cgroup.cpu().throttled_seconds)"
     )
-    with limited("cpu", "cpu.cfs_quota_us", "50000") as group:
+    with limited("cpu", "cpu.cfs_quota_us", "20000") as group:
         command = [sys.executable, "-c", program, str(group / "cgroup.procs")]
         cpus, throttled = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    assert cpus == "0.5"
+    assert cpus == "0.2"
     assert 0 < float(throttled) < 0.6

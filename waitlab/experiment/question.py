@@ -1,6 +1,6 @@
 """One question, typed: what an experiment's TOML file says, with lists expanded and families resolved."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,6 +96,12 @@ class Prediction:
     def bounds(self) -> tuple[float | Reference, ...]:
         """What is predicted where it is no law."""
         return tuple(bound for bound in (self.equals, self.at_least, self.at_most) if bound is not None)
+
+    def quantities_of(self, arm: str) -> Iterator[str]:
+        """What the verdict takes from the trials of an arm."""
+        if arm in self.arms:
+            yield self.quantity
+        yield from (source.quantity for source in self.references if source.arm == arm)
 
     @property
     def references(self) -> tuple[Reference, ...]:

@@ -1,9 +1,9 @@
 """One run of an experiment: its trials in their order, each on the disk as it ends, and at last the verdict."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +19,10 @@ from waitlab.runner.surroundings import POSTGRES, surroundings
 from waitlab.runner.trial import MEASURED
 from waitlab.runner.trial import run as run_trials
 from waitlab.serve import settings
+from waitlab.trial import Trial
 
+MOST_AGAIN = 1 / 3  # of the planned trials: beyond it the machine is not one that another try helps
+SET_ASIDE = "set aside and measured again"
 MOST_IN_A_ROW = 3  # trials that could not be measured: what ails them will ail the next one too
 PACKAGES = (
     *("waitlab", "flask", "fastapi", "starlette", "gunicorn", "uvicorn", "uvloop", "gevent", "anyio", "locust"),
@@ -72,7 +75,7 @@ def run(
         plan = order.planned(asked, seed, results.read(folder).measured)
         ground = Ground(around, usable, functions)
         with _concluding(asked, folder, began):
-            _run_all(plan, seed, ground, folder, told)
+            _run_all(_Second(asked, folder), plan, seed, ground, told)
     return folder
 
 
@@ -81,36 +84,62 @@ def machine_facts() -> dict[str, Any]:
     return machine.measure().as_dict() | {"versions": dict(_versions())}
 
 
-def _run_all(plan: tuple[Turn, ...], seed: int, ground: Ground, folder: Path, told: Callable[[Step], None]) -> None:
-    """Every planned trial, each written down as it ends, those of a duet together; interrupted ones too."""
-    of, done, in_a_row = sum(map(len, plan)), 0, 0
-    for turn in plan:
+@dataclass(frozen=True)
+class _Second:
+    """Which trials are measured a second time: those that the machine spoilt, once, and of all planned ones a third."""
+
+    asked: Experiment
+    folder: Path
+
+    def due(self, trials: Sequence[Trial]) -> str:
+        """Why these are set aside; empty where they count, for what they are worth."""
+        before = [one for one in results.read(self.folder).trials if one.ended.startswith(SET_ASIDE)]
+        tried = {(one.arm, one.repeat) for one in before}
+        most = MOST_AGAIN * sum(arm.load.repeats for arm in self.asked.arms)
+        is_left = len(before) + len(trials) <= most and not any((one.arm, one.repeat) in tried for one in trials)
+        if not is_left or any(one.ended != MEASURED for one in trials):
+            return ""
+        return next(filter(None, (judgement.spoilt(self.asked, one) for one in trials)), "")
+
+
+def _run_all(second: _Second, plan: Sequence[Turn], seed: int, ground: Ground, told: Callable[[Step], None]) -> None:
+    """Every planned trial, each written down as it ends, those of a duet together; interrupted ones too.
+
+    What the machine spoilt is measured once more, at the end, when what ailed it may be over.
+    """
+    left, done, in_a_row = list(plan), 0, 0
+    while left:
+        of = done + sum(map(len, left))
+        turn = left.pop(0)
         name = " beside ".join(one.arm.name for one in turn)
 
-        def doing(what: str, name: str = name, repeat: int = turn[0].repeat, done: int = done) -> None:
-            told(Step(name, repeat, done, of, what))
+        def doing(what: str, turn: Turn = turn, name: str = name, done: int = done, of: int = of) -> None:
+            told(Step(name, turn[0].repeat, done, of, what))
 
-        ended = _run_turn(turn, seed, ground, folder, doing)
+        ended = _run_turn(second, turn, seed, ground, doing)
         doing(ended)
         done += len(turn)
-        if int(turn[0].arm.knobs.get("cores", 1)) <= len(
-            ground.usable
-        ):  # one too large for here says nothing of others
-            in_a_row = 0 if ended == MEASURED else in_a_row + 1
+        if ended.startswith(SET_ASIDE):
+            left.append(turn)
+        # An arm that is too large for this machine says nothing of the others.
+        if int(turn[0].arm.knobs.get("cores", 1)) <= len(ground.usable):
+            in_a_row = 0 if ended.startswith((MEASURED, SET_ASIDE)) else in_a_row + 1
         if in_a_row == MOST_IN_A_ROW and done < of:
             message = f"{in_a_row} trials in a row could not be measured, the last, {name}: {ended}"
-            raise EndedError(message, "mend that; --resume goes on with what is left", 122, folder)
+            raise EndedError(message, "mend that; --resume goes on with what is left", 122, second.folder)
 
 
-def _run_turn(turn: Turn, seed: int, ground: Ground, folder: Path, told: Callable[[str], None]) -> str:
+def _run_turn(second: _Second, turn: Turn, seed: int, ground: Ground, told: Callable[[str], None]) -> str:
     """Run one trial, or those of a duet at once, and write down what there is of them; how they ended."""
     drafts = [Draft(one, seed) for one in turn]
     try:
         trials = run_trials(drafts, ground, told)
     except KeyboardInterrupt:
-        results.append(folder, *(draft.ended("interrupted") for draft in drafts))
+        results.append(second.folder, *(draft.ended("interrupted") for draft in drafts))
         raise
-    results.append(folder, *trials)
+    if why := second.due(trials):
+        trials = tuple(replace(trial, ended=f"{SET_ASIDE}: {why}") for trial in trials)
+    results.append(second.folder, *trials)
     return trials[0].ended
 
 
