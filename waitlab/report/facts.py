@@ -379,10 +379,7 @@ def voided(of: Judgement) -> Iterator[str]:
 
 def _taken(of: Judgement, trial: Trial, one: Finding) -> frozenset[str]:
     """The quantities that predictions need of a trial's arm and that a broken rule takes away."""
-    asked = {each.quantity for each in of.experiment.predictions if trial.arm in each.arms}
-    asked |= {
-        source.quantity for each in of.experiment.predictions for source in each.references if source.arm == trial.arm
-    }
+    asked = {quantity for each in of.experiment.predictions for quantity in each.quantities_of(trial.arm)}
     return frozenset(name for name in asked if validity.voided([one], name, paired=bool(trial.beside)))
 
 
