@@ -22,6 +22,7 @@ KINDS = {
     "gevent": {"APP": WSGI, "WORKER_CLASS": "gevent"},
     "asgi": {"APP": ASGI, "WORKER_CLASS": "asgi", "LOOP": "asyncio"},
     "uvicorn": {"APP": ASGI, "SERVER": "uvicorn", "LOOP": "uvloop"},
+    "hypercorn": {"APP": ASGI, "SERVER": "hypercorn", "LOOP": "asyncio"},
 }
 
 

@@ -21,7 +21,7 @@ from waitlab.runtime.local import postgres
 from waitlab.telemetry import names
 
 ASGI = "tests.serve.tiny_apps:asgi"
-SERVERS = [{"WORKER_CLASS": "sync"}, {"APP": ASGI, "SERVER": "uvicorn"}]
+SERVERS = [{"WORKER_CLASS": "sync"}, {"APP": ASGI, "SERVER": "uvicorn"}, {"APP": ASGI, "SERVER": "hypercorn"}]
 SECONDS_TO_FAIL = 2 * 2.0
 
 
@@ -85,11 +85,16 @@ def test_worker_that_leaves_slowly_delays_no_successor(tmp_path: Path) -> None:
             {"APP": "tests.serve.no_such_module:app", "SERVER": "uvicorn"},
             "No module named 'tests.serve.no_such_module'",
         ),
+        (
+            {"APP": "tests.serve.no_such_module:app", "SERVER": "hypercorn"},
+            "No module named 'tests.serve.no_such_module'",
+        ),
         ({"APP": "tests.serve.no_such_module:app", "PRELOAD": "on"}, "No module named 'tests.serve.no_such_module'"),
         ({"APP": "tests.serve.tiny_apps:nothing"}, "tests.serve.tiny_apps has no nothing"),
         ({"APP": ASGI}, "is a ASGI application, WORKER_CLASS=sync serves WSGI: set WORKER_CLASS=asgi"),
         ({"SERVER": "uvicorn"}, "is a WSGI application, WORKER_CLASS=asgi serves ASGI: set SERVER=gunicorn"),
         ({"APP": "tests.serve.tiny_apps:refusing", "SERVER": "uvicorn"}, "no database today"),
+        ({"APP": "tests.serve.tiny_apps:refusing", "SERVER": "hypercorn"}, "no database today"),
         ({"APP": "tests.serve.tiny_apps:refusing", "WORKER_CLASS": "asgi"}, "no database today"),
     ],
 )
