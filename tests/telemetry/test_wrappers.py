@@ -130,10 +130,10 @@ def test_asgi_client_that_went_away_has_no_answer(begin: Begin, flag: str) -> No
 def test_other_scopes_pass_through(begin: Begin) -> None:
     measured = begin()
 
-    async def websocket(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "websocket.close"})
+    async def other(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "of its own"})
 
-    assert asyncio.run(call(telemetry.asgi(websocket), {"type": "websocket"})) == [{"type": "websocket.close"}]
+    assert asyncio.run(call(telemetry.asgi(other), {"type": "something new"})) == [{"type": "of its own"}]
     assert counts(measured) == (0, 0, 0)
 
 

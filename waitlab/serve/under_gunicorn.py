@@ -52,6 +52,7 @@ def _configuration(settings: Settings, descriptor: int) -> dict[str, Any]:
         "keepalive": limits.KEEP_ALIVE_SECONDS,
         "graceful_timeout": limits.GRACEFUL_SECONDS,
         "limit_request_line": limits.REQUEST_LINE_BYTES,
+        "websocket_max_message_size": limits.WEBSOCKET_MESSAGE_BYTES,
         "control_socket_disable": True,  # one path a user: two services would fight over it
         "proc_name": settings.service,
         "post_worker_init": worker_starts,

@@ -1,6 +1,7 @@
 """Serving under uvicorn: always below its supervisor, since a lone uvicorn freezes when told to add a worker."""
 
 import functools
+import logging
 import multiprocessing
 import os
 import signal
@@ -70,6 +71,8 @@ def run(settings: Settings, descriptor: int) -> None:
         access_log=False,
         timeout_keep_alive=limits.KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=limits.GRACEFUL_SECONDS,
+        ws_max_size=limits.WEBSOCKET_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # gunicorn cannot, and each connection would keep memory for it
     )
     supervisor = Supervisor(config, [socket.socket(fileno=descriptor)])
     supervisor.run()
@@ -89,4 +92,6 @@ def _application(settings: Settings) -> Any:
         traceback.print_exc()
         sys.exit(STARTUP_FAILURE)
     application.begin(settings)
+    # It tells of every handshake at INFO, whatever access_log says.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "WebSocket %s" not in str(record.msg))
     return app

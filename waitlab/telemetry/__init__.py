@@ -20,6 +20,7 @@ __all__ = [
     "span",
     "start",
     "stop",
+    "task_queued",
     "watch_executor",
     "watch_limiter",
     "watch_pool",
@@ -59,14 +60,24 @@ def pool_waited(name: str, seconds: float) -> None:
         current.worker.instruments.pool_waited(name, seconds)
 
 
+def task_queued(seconds: float) -> None:
+    """Record how long a task that this worker gave to a queue waited for a consumer."""
+    if current.worker is not None:
+        current.worker.instruments.task_queued(seconds)
+
+
 def worker_facts() -> dict[str, object]:
-    """This worker's slot (None without telemetry), process id, live threads and the address of its metrics."""
+    """This worker's slot (None without telemetry), process id, live threads and the address of its metrics.
+
+    `lifespans` are those of all the workers that had its slot: started, and stopped in order.
+    """
     worker = current.worker
     return {
         "worker": worker.claim.number if worker else None,
         "pid": os.getpid(),
         "live_threads": threading.active_count(),
         "listener": worker.listener.url if worker else None,
+        "lifespans": worker.lifespans if worker else None,
     }
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from waitlab.telemetry import current
+from waitlab.telemetry import current, ledger
+from waitlab.telemetry.websocket import Conversation
 from waitlab.telemetry.wsgi import RequestName, guarded
 
 Message = MutableMapping[str, Any]
@@ -12,7 +13,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class MeasuredAsgi:
-    """Passes everything through, and counts HTTP requests once telemetry is started in this process."""
+    """Passes everything through, and counts requests and WebSockets once telemetry is started in this process."""
 
     def __init__(self, app: Any, request_name: RequestName | None, unmeasured: frozenset[str]) -> None:
         self.app = app
@@ -22,14 +23,16 @@ class MeasuredAsgi:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         worker = current.worker
         kind = scope["type"]
-        if worker is None or (kind == "http" and scope["path"] in self._unmeasured) or kind == "websocket":
+        if worker is None or (kind == "http" and scope["path"] in self._unmeasured):
             await self.app(scope, receive, send)
         elif kind == "http":
             await self._answer(worker, scope, receive, send)
+        elif kind == "websocket":
+            await self._converse(worker, scope, receive, send)
         else:
             await self._live(worker, scope, receive, send)
 
-    async def _answer(self, worker: Any, scope: Message, receive: Receive, send: Send) -> None:
+    def _begin(self, worker: Any, scope: Message, method: str) -> Any:
         start = traceparent = b""
         for name, value in scope["headers"]:
             if name == b"x-request-start":
@@ -37,7 +40,10 @@ class MeasuredAsgi:
             elif name == b"traceparent":
                 traceparent = b"" if traceparent else value  # two of them are none
         path = scope["path"]
-        exchange = worker.begin(self._name(path), scope["method"], path, start, traceparent)
+        return worker.begin(self._name(path), method, path, start, traceparent)
+
+    async def _answer(self, worker: Any, scope: Message, receive: Receive, send: Send) -> None:
+        exchange = self._begin(worker, scope, scope["method"])
         status, body_bytes, whole = 500, 0, False  # what a server answers when the application raises first
 
         async def counting_send(message: Message) -> None:
@@ -47,7 +53,7 @@ class MeasuredAsgi:
                 await send(message)
             elif message["type"] == "http.response.body":
                 body_bytes += len(message.get("body", b""))
-                last = not message.get("more_body", False) and not _client_is_gone(receive)
+                last = not message.get("more_body", False) and not _client_is_gone(receive, send)
                 await send(message)
                 whole = whole or last
             else:
@@ -58,6 +64,15 @@ class MeasuredAsgi:
         finally:
             exchange.end(status, body_bytes, whole)
 
+    async def _converse(self, worker: Any, scope: Message, receive: Receive, send: Send) -> None:
+        exchange = self._begin(worker, scope, "GET")
+        conversation = Conversation(worker.sockets, receive, send)
+        try:
+            await self.app(scope, conversation.receive, conversation.send)
+        finally:
+            conversation.end()
+            exchange.end(conversation.status, conversation.body_bytes, conversation.whole)
+
     async def _live(self, worker: Any, scope: Message, receive: Receive, send: Send) -> None:
         """The lifespan of the worker: it serves once the application has started, or knows no lifespan."""
         worker.watch_loop()
@@ -67,7 +82,10 @@ class MeasuredAsgi:
             nonlocal started
             started = True
             if message["type"] == "lifespan.startup.complete":
+                worker.lived(ledger.STARTED)
                 worker.serving()
+            elif message["type"] == "lifespan.shutdown.complete":
+                worker.lived(ledger.STOPPED)
             elif message["type"] == "lifespan.startup.failed":
                 worker.failed(message.get("message", ""))
             await send(message)
@@ -80,7 +98,12 @@ class MeasuredAsgi:
             raise
 
 
-def _client_is_gone(receive: Receive) -> bool:
-    """ASGI servers swallow what is sent to a client that went away; uvicorn and gunicorn know, behind `receive`."""
+def _client_is_gone(receive: Receive, send: Send) -> bool:
+    """ASGI servers swallow what is sent to a client that went away; what is behind `receive` or `send` knows.
+
+    uvicorn says `disconnected`, gunicorn `_closed`; of hypercorn only the stream behind `send` knows: `closed`.
+    """
     connection = getattr(receive, "__self__", None)
-    return bool(getattr(connection, "disconnected", False) or getattr(connection, "_closed", False))
+    if getattr(connection, "disconnected", False) or getattr(connection, "_closed", False):
+        return True
+    return bool(getattr(getattr(send, "__self__", None), "closed", False))

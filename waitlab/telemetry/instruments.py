@@ -52,6 +52,9 @@ class Instruments:
         self._pool_wait = self._histogram(
             names.POOL_WAIT, "How long a caller waited for a pooled connection.", names.REQUEST_BUCKETS, "pool"
         )
+        self._task_queue = self._histogram(
+            names.TASK_QUEUE, "How long a task of this worker's waited for a consumer.", names.REQUEST_BUCKETS
+        )
         self._loop_lag = self._histogram(
             names.LOOP_LAG_DURATION, "How late the event loop ran a timer.", names.LAG_BUCKETS
         )
@@ -90,6 +93,10 @@ class Instruments:
         if pool in self._pools or len(self._pools) < MOST_POOLS:
             self._pools.add(pool)
             self._pool_wait.labels(*self._values, pool).observe(seconds)
+
+    def task_queued(self, seconds: float) -> None:
+        """Record how long one task waited for a consumer."""
+        self._task_queue.labels(*self._values).observe(seconds)
 
     def loop_lag(self) -> Histogram:
         """The child for the lag of the event loop; a worker that has none never asks."""

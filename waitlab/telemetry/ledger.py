@@ -18,13 +18,16 @@ from waitlab.telemetry import locks
 
 SLOTS = 256  # workers may be 64; a worker that drains keeps its slot while its successor starts
 WORDS = 8
-PID, PORT, ACCEPTED, COMPLETED, FAILED = range(5)
+PID, PORT, ACCEPTED, COMPLETED, FAILED, STARTED, STOPPED = range(7)
 _BYTES = SLOTS * WORDS * 8
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One slot at one moment; `pid` and `port` are its last owner's, `alive` says whether that owner still lives."""
+    """One slot at one moment; `pid` and `port` are its last owner's, `alive` says whether that owner still lives.
+
+    `started` and `stopped` count the lifespans of ASGI applications: a worker that is killed leaves one unstopped.
+    """
 
     number: int
     pid: int
@@ -33,6 +36,8 @@ class Slot:
     accepted: int
     completed: int
     failed: int
+    started: int = 0
+    stopped: int = 0
 
     @property
     def unfinished(self) -> int:
@@ -103,7 +108,7 @@ def read(run_dir: Path) -> list[Slot]:
     with _lock_file(run_dir) as lock_file:
         rows = ((number, words[(number - 1) * WORDS : number * WORDS]) for number in range(1, SLOTS + 1))
         return [
-            Slot(number, row[PID], _owner(run_dir, lock_file, number) == row[PID], *row[PORT : FAILED + 1].tolist())
+            Slot(number, row[PID], _owner(run_dir, lock_file, number) == row[PID], *row[PORT : STOPPED + 1].tolist())
             for number, row in rows
             if row[PID]
         ]

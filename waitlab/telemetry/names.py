@@ -10,6 +10,9 @@ REQUEST_DURATION = "http_server_request_duration_seconds"  # style, workload, st
 REQUEST_QUEUE = "http_server_request_queue_seconds"  # style, workload
 ACTIVE_REQUESTS = "http_server_active_requests"
 RESPONSE_BYTES = "http_server_response_body_bytes_total"  # style, workload
+WEBSOCKETS_OPEN = "lab_websockets_open"
+WEBSOCKET_MESSAGES = "lab_websocket_messages_total"  # direction = received | sent
+LIFESPAN_EVENTS = "lab_lifespan_events_total"  # event = started | stopped
 LEDGER_REQUESTS = "lab_ledger_requests_total"  # outcome = accepted | completed | failed
 
 # Where one worker waits.
@@ -28,6 +31,7 @@ POOL_MAX = "lab_pool_connections_max"  # pool
 POOL_USED = "lab_pool_connections_used"  # pool
 POOL_WAITING = "lab_pool_connections_waiting"  # pool
 POOL_WAIT = "lab_pool_wait_seconds"  # pool
+TASK_QUEUE = "lab_task_queue_seconds"
 
 # What one worker's process costs.
 WORKER_CPU = "lab_worker_cpu_seconds_total"
@@ -65,6 +69,7 @@ POSTGRES_CONNECTIONS_MAX = "lab_postgres_connections_max"
 LOAD_USERS = "lab_load_users"
 LOAD_REQUESTS = "lab_load_requests_total"  # name, style, workload, outcome; service is who was asked
 LOAD_RESPONSE = "lab_load_response_seconds"  # name, style, workload; service is who was asked
+LOAD_PARTS = "lab_load_part_seconds"  # part = first_event | gap | round_trip, and the labels of LOAD_RESPONSE
 LOAD_CPU = "lab_load_cpu_ratio"  # process
 LOAD_TRIAL = "lab_load_trial"  # run, arm
 

@@ -10,10 +10,14 @@ from prometheus_client.registry import Collector
 
 from waitlab.telemetry import cgroup, costs, ledger, names
 from waitlab.telemetry.watched import PoolState, Watched, WatchedExecutor
+from waitlab.telemetry.websocket import Sockets
 
 _HELP = {
     names.LEDGER_REQUESTS: "Requests of this slot, by every worker that ever had it.",
     names.ACTIVE_REQUESTS: "Requests in the application now.",
+    names.WEBSOCKETS_OPEN: "WebSockets open now; each is one active request too.",
+    names.WEBSOCKET_MESSAGES: "Messages of WebSockets.",
+    names.LIFESPAN_EVENTS: "Lifespans of this slot's workers: started, and stopped in order.",
     names.LOOP_LAG: "Worst lateness of the event loop in the last seconds, a block that goes on now included.",
     names.TOKENS: "Threads that may run `def` endpoints (anyio's tokens).",
     names.TOKENS_BORROWED: "Tokens in use.",
@@ -112,6 +116,19 @@ def of_claim(claim: ledger.Claim) -> Source:
         yield Reading(names.ACTIVE_REQUESTS, claim.active)
 
     return requests
+
+
+def of_loop(sockets: Sockets, claim: ledger.Claim) -> Source:
+    """What only a worker with an event loop has: WebSockets, and a life that the application is told of."""
+
+    def kept() -> Iterator[Reading]:
+        yield Reading(names.WEBSOCKETS_OPEN, sockets.open)
+        yield Reading(names.WEBSOCKET_MESSAGES, sockets.received, {"direction": "received"})
+        yield Reading(names.WEBSOCKET_MESSAGES, sockets.sent, {"direction": "sent"})
+        yield Reading(names.LIFESPAN_EVENTS, claim.words[ledger.STARTED], {"event": "started"})
+        yield Reading(names.LIFESPAN_EVENTS, claim.words[ledger.STOPPED], {"event": "stopped"})
+
+    return kept
 
 
 def of_watched(watched: Watched, claim: ledger.Claim) -> Source:

@@ -12,6 +12,7 @@ from waitlab.telemetry.listener import Listener
 from waitlab.telemetry.readings import Reading
 from waitlab.telemetry.targets import Site
 from waitlab.telemetry.watched import watched
+from waitlab.telemetry.websocket import Sockets
 
 if TYPE_CHECKING:
     from waitlab.telemetry.loop_lag import LoopLag
@@ -44,6 +45,7 @@ class Worker:
         self.tracing = self._tracing()
         self.access_log = AccessLog() if settings.access_log else None
         self.loop_lag: LoopLag | None = None
+        self.sockets = Sockets()
         self._register_readings()
         self.listener = Listener(self.instruments.page, Site.of(settings.announce))
 
@@ -68,7 +70,7 @@ class Worker:
             return None
 
     def _register_readings(self) -> None:
-        collector = readings.Readings(self.instruments.labels, self.degraded)
+        self._readings = collector = readings.Readings(self.instruments.labels, self.degraded)
         collector.sources += [
             readings.of_claim(self.claim),
             readings.of_watched(watched, self.claim),
@@ -95,10 +97,20 @@ class Worker:
             from waitlab.telemetry.loop_lag import LoopLag  # noqa: PLC0415  asyncio must not precede gevent's patching
 
             self.loop_lag = LoopLag(self.instruments.loop_lag().observe)
+            self._readings.sources.append(readings.of_loop(self.sockets, self.claim))
 
     def serving(self) -> None:
         """Show the listener to the parent: from now on this worker counts as one that answers."""
         self.claim.words[ledger.PORT] = self.listener.port
+
+    def lived(self, event: int) -> None:
+        """The application has started or stopped: `ledger.STARTED` or `ledger.STOPPED`."""
+        self.claim.words[event] += 1
+
+    @property
+    def lifespans(self) -> dict[str, int]:
+        """How many there were in this slot, this worker's included."""
+        return {"started": self.claim.words[ledger.STARTED], "stopped": self.claim.words[ledger.STOPPED]}
 
     def failed(self, message: str) -> None:
         """The application refused to start, with this message."""
