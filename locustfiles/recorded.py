@@ -1,6 +1,7 @@
 """The file Locust loads for a trial: one fixed request, every answer written down for the runner.
 
-Users in a closed loop, or arrivals on a schedule; beside either, if asked for, a victim: a light stream on a schedule.
+Users in a closed loop, users who hold connections, or arrivals on a schedule; beside any of them, if asked for, a
+victim: a light stream on a schedule.
 SIGUSR1 drains it: nobody sends any more, what is under way gets its answer, and the recording ends.
 """
 
@@ -25,13 +26,17 @@ from locust.runners import MasterRunner, WorkerRunner
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # Locust is started in the folder of a trial
 
 from locustfiles import secret
+from locustfiles.held import CLIENTS, Holding, Over
+from locustfiles.holding import holding
 from locustfiles.recorder import Recorder
 from locustfiles.stream import ClosedLoop, Leaving, Schedule, Target
+from waitlab import descriptors
 from waitlab.drive.record import VICTIM
 
 ARGUMENTS: tuple[tuple[str, type, Any, str], ...] = (
     ("--url", str, "", "base URL of the service"),
     ("--request", str, "/", "path and query that is measured"),
+    ("--client", str, "request", f"what a user does: request, {', '.join(CLIENTS)}"),
     ("--think-ms", float, 0.0, "how long a user rests between answer and next request"),
     ("--rate", float, 0.0, "requests a second that Arrivals send, evenly spaced"),
     ("--victim", str, "", "path and query of Victim's light stream"),
@@ -42,9 +47,10 @@ ARGUMENTS: tuple[tuple[str, type, Any, str], ...] = (
 
 # Locust workers forked by --processes inherit the secret of their port.
 secret.install(os.environ.get(secret.VARIABLE) or os.urandom(32).hex())
-leaving = Leaving()
+leaving, over = Leaving(), Over()
 victim_ready = Event()  # the load begins then
 loop: ClosedLoop
+holders: Holding
 recorder: Recorder
 
 
@@ -55,6 +61,16 @@ class Visitor(User):
     def visit(self) -> None:
         victim_ready.wait()
         loop.visit()
+        raise StopUser
+
+
+class Holder(User):
+    """Opens a connection and holds it, as the kind of client does that was asked for."""
+
+    @task
+    def hold(self) -> None:
+        victim_ready.wait()
+        holders.hold()
         raise StopUser
 
 
@@ -99,7 +115,8 @@ def add_arguments(parser: LocustArgumentParser) -> None:
 @events.init.add_listener
 def prepare(environment: Environment, **_: Any) -> None:
     """Once a Locust process, after any fork and before its first user."""
-    global loop, recorder
+    global loop, holders, recorder
+    descriptors.raise_limit()
     if isinstance(environment.runner, MasterRunner):
         return
     gevent.get_hub().loop.update_now()  # it has stood still while everything was imported
@@ -110,6 +127,9 @@ def prepare(environment: Environment, **_: Any) -> None:
         victim_ready.set()
     target = Target(recorder, options.url, options.request, options.patience_s)
     loop = ClosedLoop(target, options.think_ms / 1000, leaving)
+    if options.client in CLIENTS:
+        asked = (options.client, options.url, options.request, options.think_ms / 1000, options.patience_s)
+        holders = holding(*asked, recorder, over)
     gc.collect()
     gc.freeze()  # collections are then too short to delay a request
 
@@ -117,6 +137,7 @@ def prepare(environment: Environment, **_: Any) -> None:
 def drain() -> None:
     """Nobody sends any more; the recording ends with the last answer."""
     leaving.begin()
+    over.begin()
     while recorder.under_way:
         gevent.sleep(0.01)
     recorder.end()

@@ -49,6 +49,10 @@ class Recorder:
         """So many requests were due and not yet answered at this moment."""
         self._buffer += _pack(moment, count, 0.0, 0.0, 0, 0, Kind.IN_FLIGHT)
 
+    def event(self, kind: Kind, figure: float) -> None:
+        """Something that a client who holds its connection has just seen or done."""
+        self._buffer += _pack(time.monotonic(), figure, 0.0, 0.0, 0, 0, kind)
+
     def end(self) -> None:
         """The last record: what was sent is answered, and nothing more will be."""
         self._beating.kill()

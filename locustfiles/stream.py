@@ -21,6 +21,7 @@ from waitlab.drive.record import Outcome
 CONNECTIONS = 500  # at most, of one schedule; what is due beyond them waits, and is late
 LANES = 8  # a schedule's requests take turns on so many kept connections, so that every worker gets its share
 VICTIM_CONNECTIONS = 64  # open before the load begins: a blocked event loop accepts one a round
+MOST_VICTIM_CONNECTIONS = 512  # where nobody answers it for half a minute
 SAMPLE_ONE_IN = 50
 TRACE_ONE_IN = 100
 RETRY_SECONDS = 0.1  # a user who got no answer rests at least so long
@@ -168,7 +169,7 @@ class Schedule:
     """
 
     def __init__(self, target: Target, rate: float, leaving: Leaving, *, is_victim: bool = False) -> None:
-        lanes, size = (1, VICTIM_CONNECTIONS) if is_victim else (LANES, CONNECTIONS)
+        lanes, size = (1, MOST_VICTIM_CONNECTIONS) if is_victim else (LANES, CONNECTIONS)
         self._target = target
         self._rate = rate
         self._leaving = leaving

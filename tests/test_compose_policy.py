@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from waitlab.runtime.local import plan
+
 PROJECT = Path(__file__).resolve().parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -118,7 +120,7 @@ def test_a_death_is_seen_and_not_cured(name: str) -> None:
 @every_service
 def test_it_publishes_on_loopback_unless_told_otherwise(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
-        assert re.fullmatch(r"(127\.0\.0\.1|\$\{LAB_BIND:-127\.0\.0\.1\}):\$\{[A-Z]+_PORT:-\d+\}:\d+", port), port
+        assert re.fullmatch(r"(127\.0\.0\.1|\$\{LAB_BIND:-127\.0\.0\.1\}):\$\{[A-Z_]+_PORT:-\d+\}:\d+", port), port
 
 
 @every_service
@@ -134,7 +136,7 @@ def test_no_secret_stands_in_its_environment(name: str) -> None:
 
 
 def test_who_is_scaled_publishes_nothing() -> None:
-    for name in ("flask", "fastapi", "locust-worker"):
+    for name in (*plan.SERVICES, "locust-worker"):
         assert "ports" not in SERVICES[name]
 
 
@@ -151,8 +153,8 @@ def test_whatever_the_clones_umask_the_code_can_be_read() -> None:
 
 
 def test_the_edge_sends_no_request_twice() -> None:
-    assert re.findall(r"^ *proxy_next_upstream\b.*$", (PROJECT / "edge/nginx.conf").read_text(), re.MULTILINE) == [
-        " " * 12 + "proxy_next_upstream off;"
+    assert re.findall(r"^ *proxy_next_upstream\b.*$", (PROJECT / "edge/proxy.conf").read_text(), re.MULTILINE) == [
+        "proxy_next_upstream off;"
     ]
 
 

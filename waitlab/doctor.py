@@ -1,7 +1,6 @@
 """`lab doctor`: what the lab needs, whether it is here, and how to get what is missing."""
 
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -12,12 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from rich.console import Console
 from rich.table import Table
 
-from waitlab import machine
+from waitlab import descriptors, machine
 from waitlab.errors import LabError
 from waitlab.runtime.local import ports, postgres, prometheus
 from waitlab.runtime.local.state import PROJECT, parts_folder
 
 OPEN_FILES = 1024
+CONNECTIONS = 3_000  # that one service and one load hold in experiments on idle connections
 FREE_MB = 500
 CONTAINERS_MB = 1500  # the lab with Grafana and Tempo, and the load
 
@@ -56,6 +56,7 @@ def examine_containers(environment: Mapping[str, str]) -> list[Finding]:
         Finding("Docker engine", True, environment.get("LAB_ENGINE", "")),
         Finding("Compose plugin", True, environment.get("LAB_COMPOSE", "")),
         Finding("free memory", free_mb >= CONTAINERS_MB, f"{free_mb} MB", remedy),
+        _open_files(),
     ]
 
 
@@ -121,10 +122,10 @@ def _answers(what: str, command: list[str], remedy: str) -> Finding:
 
 
 def _open_files() -> Finding:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Finding(
-        "open files", soft >= OPEN_FILES, f"{soft} allowed", f"ulimit -n {OPEN_FILES} or more, in this shell"
-    )
+    """The hard limit: every program of the lab raises its own to it."""
+    hard, lack = descriptors.hard_limit(), descriptors.lack(CONNECTIONS)
+    remedy = f"as root raise the hard limit (nofile in /etc/security/limits.conf, LimitNOFILE of a unit): {lack}"
+    return Finding("open files", not lack, f"{hard} allowed", remedy, needed=0 <= hard < OPEN_FILES)
 
 
 def _free_space() -> Finding:

@@ -17,6 +17,7 @@ CORES = 1.0  # of a service on two, where no machine is asked
 ROUND_S = 0.001
 UNKNOWN_S = 1.0
 START_S, START_A_WORKER_S = 1.5, 0.15  # from the command to an application that answers
+OPENING_S = 0.002  # for a connection that a user opens and holds
 AROUND_S = 2.5  # identity and answers, looks at both witnesses, the end of the service
 
 
@@ -26,7 +27,11 @@ def minutes(seconds: float) -> str:
 
 
 def response_s(arm: Arm, cores: float) -> float:
-    """How long the arm's requests take once its load is there; of single requests, the last one."""
+    """How long the arm's requests take once its load is there; of single requests, the last one; where users hold
+    connections, until all are open.
+    """
+    if arm.load.holds:
+        return arm.load.users * OPENING_S
     try:
         case = configuration.case(arm, cores)
         cpu_s = _cpu_s(case)
@@ -70,7 +75,7 @@ def warnings(experiment: Experiment, cores: float) -> Iterator[str]:
         yield f"it needs {experiment.needs}"
     for arm, each in ((arm, cores_of(turn, cores)) for turn in experiment.turns for arm in turn):
         warm_up = warm_up_s(arm, each)
-        if arm.load.users and warm_up > arm.load.seconds:
+        if arm.load.users and not arm.load.holds and warm_up > arm.load.seconds:
             yield (
                 f"{arm.name}: the warm-up of {warm_up:.0f} s outlasts the {arm.load.seconds:g} s that are measured; "
                 f"{users_that_fit(arm, each)} users fit, or say seconds = {math.ceil(warm_up)}"

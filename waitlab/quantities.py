@@ -21,14 +21,15 @@ FEWEST_SLICES = 5  # with answers, before a growth is read from them
 class Quantity:
     """One row of the table. `witness`: clients, service, both, or the generator that plays the clients.
 
-    `load`: what an arm must have for it: a stream of requests, single ones, a victim beside the load, or anything.
+    `load`: what an arm must have for it: requests that are asked again and again, any load but single requests
+    (stream), single ones, a victim beside the load, connections that users hold, those of one client, or anything.
     """
 
     name: str
     meaning: str
     witness: Literal["clients", "service", "both", "generator"]
     of: Of
-    load: Literal["any", "stream", "singles", "victim"] = "any"
+    load: Literal["any", "requests", "stream", "singles", "victim", "held", "sse", "websocket"] = "any"
 
 
 def read(name: str, trial: Trial) -> float | None:
@@ -67,6 +68,29 @@ def _response(of: Callable[[Mapping[int, int]], float | None], trial: Trial) -> 
 def _victim(of: Callable[[Mapping[int, int]], float | None], trial: Trial) -> float | None:
     """Of the victim's good answers: one that failed waited for nothing."""
     return of(trial.client.victim_us) if trial.client and not trial.client.victim_failures else None
+
+
+def _events(of: Callable[[Mapping[int, int]], float | None], name: str, trial: Trial) -> float | None:
+    return of(getattr(trial.client, name)) if trial.client else None
+
+
+def _messages(trial: Trial) -> float | None:
+    client = trial.client
+    return _ratio(sum(client.round_trip_us.values()), client.seconds) if client else None
+
+
+def _held(trial: Trial) -> float | None:
+    held = trial.client.connections_held if trial.client else None
+    return None if held is None else float(held)
+
+
+def _kb_a_connection(trial: Trial) -> float | None:
+    """None without connections, or without a look at the service before the load."""
+    held, server = _held(trial), trial.server
+    if not (held and server and server.pss_before_bytes and server.workers):
+        return None
+    grown = sum(worker.pss_bytes for worker in server.workers.values()) - server.pss_before_bytes
+    return grown / held / 1000
 
 
 def _finish(of: Callable[[list[float]], float], trial: Trial) -> float | None:
@@ -175,7 +199,7 @@ def _ratio(part: float, whole: float) -> float | None:
 
 
 def _clients(name: str, meaning: str, of: Of) -> Quantity:
-    return Quantity(name, meaning, "clients", of, "stream")
+    return Quantity(name, meaning, "clients", of, "requests")
 
 
 def _singles(name: str, meaning: str, of: Of) -> Quantity:
@@ -208,6 +232,40 @@ _TABLE = (
     _singles("last_finish_ms", "when the last of n requests at once was answered", partial(_finish, max)),
     _singles("mean_finish_ms", "when they were answered on average", partial(_finish, fmean)),
     _singles("finish_spread_ms", "from the first of n answers at once to the last", partial(_finish, _spread)),
+    Quantity(
+        "connections_held", "connections that users held all through the window, the fewest", "clients", _held, "held"
+    ),
+    Quantity(
+        "kb_per_connection",
+        "by how much the workers' memory grew since before the load, for each connection held",
+        "both",
+        _kb_a_connection,
+        "held",
+    ),
+    Quantity(
+        "first_event_ms",
+        "median time from asking for a stream to its first event",
+        "clients",
+        partial(_events, partial(_percentile, 0.5), "first_event_us"),
+        "sse",
+    ),
+    Quantity(
+        "event_gap_p95_ms",
+        "95th percentile of the time between two events of a stream",
+        "clients",
+        partial(_events, partial(_percentile, 0.95), "event_gap_us"),
+        "sse",
+    ),
+    Quantity(
+        "round_trip_p95_ms",
+        "95th percentile of the time from a WebSocket message to its echo",
+        "clients",
+        partial(_events, partial(_percentile, 0.95), "round_trip_us"),
+        "websocket",
+    ),
+    Quantity(
+        "messages_per_s", "echoes of WebSocket messages a second, of all users", "clients", _messages, "websocket"
+    ),
     _service(
         "server_mean_ms",
         "mean time from the application's first line to its answer",
@@ -225,6 +283,11 @@ _TABLE = (
         "pool_wait_p95_ms",
         "95th percentile of the wait for a database connection",
         partial(_served, lambda server: _positive_ms(server.pool_wait_p95_s)),
+    ),
+    _service(
+        "task_queue_mean_ms",
+        "mean time that a task waited in the task queue for a consumer",
+        partial(_served, lambda server: _positive_ms(server.task_queue_mean_s)),
     ),
     _service(
         "loop_lag_max_ms",

@@ -32,6 +32,11 @@ WARM_UP_S, WARM_UP_SLACK = 2.0, 0.95
 DRIFT_LIMIT, DRIFT_P, HALVES_LIMIT = 0.03, 0.01, 2.0
 ERROR_LIMIT = 0.001
 PERCENTILES: Mapping[str, float] = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+# Of what a client that holds its connection sees again and again: what to call it, and which histogram has it.
+EVENTS: Mapping[str, Mapping[str, str]] = {
+    "sse": {"event_gap": "event_gap_us"},
+    "websocket": {"round_trip": "round_trip_us"},
+}
 OF_ONE_WORKER = frozenset({"worker", "pid", "live_threads", "listener"})  # of /about: whichever worker answered
 
 
@@ -214,9 +219,12 @@ def clocks(trial: Trial, load: Load) -> Seen:
 
 def steadiness(trial: Trial, load: Load) -> Seen:
     client = _client(trial)
-    needed = max(WARM_UP_S, _mean(client))
+    needed = WARM_UP_S if load.holds else max(WARM_UP_S, _mean(client))
     if trial.warm_up_s < WARM_UP_SLACK * needed:
         return Seen("void", f"warmed up for {trial.warm_up_s:.1f} s, it needs {needed:.1f} s", trial.warm_up_s, needed)
+    if load.holds:
+        held = _whole_number(client.connections_held, "how many connections users held")
+        return Seen("pass", f"nothing of those who hold a connection has a rate; {held} of {client.users} were held")
     rates = _drift([part.answers / part.seconds for part in trial.slices if part.seconds > 0])
     times = _drift([part.response_s for part in trial.slices if part.answers > 0])
     unsteady = [name for name, drift in (("throughput", rates), ("response time", times)) if _drifts(drift)]
@@ -244,13 +252,15 @@ def samples(trial: Trial, load: Load) -> Seen:
     answered = sum(trial.client.response_us.values()) if trial.client else len(trial.singles)
     victim = sum(trial.client.victim_us.values()) if trial.client and load.victim else None
     counts = {"": answered} | ({"victim ": victim} if victim is not None else {})
+    if trial.client and load.client in EVENTS:
+        counts |= {f"{kind} ": sum(getattr(trial.client, name).values()) for kind, name in EVENTS[load.client].items()}
     voids = {
         prefix + name
         for prefix, count in counts.items()
         for name, q in PERCENTILES.items()
         if count < statistics.answers_needed(q)
     }
-    told = f"{answered} answers" + (f", {victim} of the victim" if victim is not None else "")
+    told = ", ".join([f"{answered} answers", *(f"{count} of the {kind}" for kind, count in counts.items() if kind)])
     if voids:
         return Seen("void", f"{told}: too few for {', '.join(sorted(voids))}", answered, None, frozenset(voids))
     return Seen("pass", f"{told}: enough for every percentile", answered)
@@ -258,6 +268,10 @@ def samples(trial: Trial, load: Load) -> Seen:
 
 def errors(trial: Trial, load: Load) -> Seen:
     failed, counted = _failures(trial)
+    if load.holds and trial.client:  # who holds a connection may never be answered; who is kept waiting by it is
+        failed += trial.client.victim_failures
+        counted += sum(trial.client.victim_us.values()) + trial.client.victim_failures
+        counted += sum(trial.client.round_trip_us.values()) + sum(trial.client.event_gap_us.values())
     if not counted:
         raise Missing("nothing was answered")
     says = f"{failed} of {counted} requests failed"
@@ -285,6 +299,12 @@ def _machine(trial: Trial) -> Machine:
     if machine.service_cores < 1:
         raise Missing("how many cores the service had")
     return machine
+
+
+def _whole_number(found: int | None, otherwise: str) -> int:
+    if found is None:
+        raise Missing(f"{otherwise} was not recorded")
+    return found
 
 
 Record = TypeVar("Record", Client, Server, Machine)

@@ -37,6 +37,11 @@ class Client:
     timed out). `cpu_ratio` is the busiest generator process' share of one core, `think_s` the mean think time.
     `accounted_s`: the users' seconds in the window in which a request was on its way or they rested; None where nobody
     was a user, and in older trials, whose `think_s` holds how late requests left too.
+
+    Where users hold connections, `connections_held` is how few they held at any moment of the window, and the victim's
+    requests are those that were due in it, whenever they were answered: one that is kept waiting to the end of the load
+    counts too. From an event stream come first events and gaps between events, from WebSockets round trips, as they
+    came in the window.
     """
 
     users: int
@@ -54,6 +59,10 @@ class Client:
     victim_us: Mapping[int, int] = field(default_factory=dict)
     victim_failures: int = 0
     accounted_s: float | None = None
+    connections_held: int | None = None
+    first_event_us: Mapping[int, int] = field(default_factory=dict)
+    event_gap_us: Mapping[int, int] = field(default_factory=dict)
+    round_trip_us: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,9 @@ class Server:
     duration_p95_s: float = 0.0
     loop_lag_max_s: float = 0.0
     pool_wait_p95_s: float = 0.0
+    task_queue_mean_s: float = 0.0
     accept_queue_max: int = 0
+    pss_before_bytes: int = 0  # of all workers, before the load; 0 in older trials
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from waitlab.trial import Trial
 
 EVERYTHING = "everything"
 SKIPPED = Seen("skip", "says nothing of a few single requests sent at once")
+HELD = Seen("skip", "says nothing of users who hold their connections: they do not ask and get answers again and again")
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rule:
-    """One row of the table. `singles`: whether it makes sense where a few single requests are sent at once."""
+    """One row of the table. Whether it makes sense where a few single requests are sent at once (`singles`), and where
+    users hold their connections (`held`).
+    """
 
     name: str
     title: str
     voids: frozenset[str]
     check: Callable[[Trial, Load], Seen]
     singles: bool = True
+    held: bool = True
 
 
 def findings(trial: Trial, load: Load) -> tuple[Finding, ...]:
@@ -61,14 +65,15 @@ def _voids(finding: Finding, quantity: str, touched: frozenset[str] | None) -> b
 
 def kinds(quantity: str) -> frozenset[str] | None:
     """What kinds a quantity is of, so which rules touch it; None for an experiment's own: all but G10 touch it."""
-    of_victim = "victim " if quantity.startswith("victim_") else ""
-    percentiles = {of_victim + word for word in quantity.split("_") if word in PERCENTILES}
+    of = next((f"{kind} " for kind in COUNTED_APART if quantity.startswith(f"{kind}_")), "")
+    percentiles = {of + word for word in quantity.split("_") if word in PERCENTILES}
     return KINDS[quantity] | percentiles if quantity in KINDS else None
 
 
 def _found(rule: Rule, trial: Trial, load: Load) -> Finding:
     try:
-        seen = rule.check(trial, load) if rule.singles or not load.concurrent else SKIPPED
+        skipped = SKIPPED if load.concurrent and not rule.singles else HELD if load.holds and not rule.held else None
+        seen = skipped or rule.check(trial, load)
         if seen.figure is not None and not math.isfinite(seen.figure):
             raise rules.Missing("its figure is not a number")
     except rules.Missing as missing:
@@ -98,6 +103,12 @@ KINDS: Mapping[str, frozenset[str]] = {
     "victim_p95_ms": _LATENCY,
     "victim_p99_ms": _LATENCY,
     "victim_max_ms": _LATENCY,
+    "connections_held": _PLAIN,
+    "kb_per_connection": _PLAIN,
+    "first_event_ms": _LATENCY,
+    "event_gap_p95_ms": _LATENCY,
+    "round_trip_p95_ms": _LATENCY,
+    "messages_per_s": frozenset({THROUGHPUT}),
     "first_finish_ms": _LATENCY,
     "last_finish_ms": _LATENCY,
     "mean_finish_ms": _LATENCY,
@@ -106,6 +117,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     "server_p95_ms": _LATENCY,
     "queue_mean_ms": _LATENCY,
     "pool_wait_p95_ms": _LATENCY,
+    "task_queue_mean_ms": _LATENCY,
     "loop_lag_max_ms": _LATENCY,
     "accept_queue_max": _LATENCY,
     "cpu_ms_per_request": _CPU,
@@ -123,6 +135,8 @@ KINDS: Mapping[str, frozenset[str]] = {
     "little_gap_ratio": _PLAIN,
     "uncounted": _PLAIN,
 }
+# What is counted apart from the load's own answers where a percentile needs so many of them.
+COUNTED_APART = ("victim", *(kind for kinds_ in rules.EVENTS.values() for kind in kinds_))
 OF_PERCENTILES = "G10"  # hardly a trial has the answers for every percentile, and an own quantity is none of them
 OWN_FIGURE = {"G2": "uncounted"}  # a rule cannot take away the quantity that it looks at itself
 # Noise meets both of a duet alike, so that their ratio has none of it; what does not cancel out spreads the ratios.
@@ -134,11 +148,9 @@ RULES = (
     Rule("G0", "the service that was started answers", ALL, rules.identity),
     Rule("G1", "answers are as the contract says", ALL, rules.answers),
     Rule("G2", "clients and service count the same", ALL, rules.accounting),
-    Rule("G3", "Little's law: the generator keeps up", BOTH, rules.littles_law, singles=False),
+    Rule("G3", "Little's law: the generator keeps up", BOTH, rules.littles_law, singles=False, held=False),
     Rule("G4", "the generator has CPU to spare", BOTH, rules.generator, singles=False),
-    Rule(
-        "G5", "queue time explains what the witnesses differ by", frozenset({LATENCY}), rules.witnesses, singles=False
-    ),
+    Rule("G5", "queue time explains how the witnesses differ", _LATENCY, rules.witnesses, singles=False, held=False),
     Rule("G6", "not more than physics allows", frozenset({THROUGHPUT, CPU, SCALING}), rules.physics, singles=False),
     Rule("G7", "the machine is quiet", frozenset({CPU, THROUGHPUT, LATENCY}), rules.noise),
     Rule("G8", "the clocks agree", frozenset(), rules.clocks),

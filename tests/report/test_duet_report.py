@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.verdicts import made
 from waitlab import experiment, judgement, results
-from waitlab.report import facts
+from waitlab.report import arms, facts
 
 QUESTION = """
 title = "A pair"
@@ -45,4 +45,4 @@ def test_a_report_says_who_ran_beside_whom_and_what_can_be_compared(tmp_path: Pa
         list(facts.notices(found))
     )
     assert ("beside, on one core", "right") in facts.everything(found, asked.arms[0]).rows
-    assert facts.load(asked.arms[0].load) == "4 users, 10 s, 1 repeat, in duet"
+    assert arms.load(asked.arms[0].load) == "4 users, 10 s, 1 repeat, in duet"

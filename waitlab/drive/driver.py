@@ -44,6 +44,11 @@ class Driver:
         return self.recording.read().answers
 
     @property
+    def held(self) -> list[tuple[float, int]]:
+        """Moments so far at which users held one connection more (+1) or less (-1). No copy."""
+        return self.recording.read().held
+
+    @property
     def alive(self) -> bool:
         """Whether every process that sends is there."""
         return self._locust.poll() is None and all(map(process.is_alive, self.recording.files()))
@@ -149,6 +154,8 @@ def locust(
     words = ["locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--loglevel", "WARNING"]
     words += ["-u", str(count), "-r", str(count), "--url", url, "--request", request]
     words += ["--patience-s", f"{patience_s:g}", "--record-to", str(folder)]
+    if load.holds:
+        words += ["--client", load.client]
     if load.think_ms:
         words += ["--think-ms", str(load.think_ms)]
     if load.rate:
@@ -158,7 +165,8 @@ def locust(
     if processes > 1:
         port = str(_free_port())
         words += ["--processes", str(processes), "--master-bind-port", port, "--master-port", port]
-    return [*words, "Arrivals" if load.rate else "Visitor", *(["Victim"] if load.victim else [])]
+    kind = "Arrivals" if load.rate else "Holder" if load.holds else "Visitor"
+    return [*words, kind, *(["Victim"] if load.victim else [])]
 
 
 def _free_port() -> int:

@@ -28,6 +28,10 @@ class Kind(IntEnum):
     BEAT = 3  # (moment, CPU seconds of the process)
     END = 4  # (moment, requests sent) the load is drained; nothing follows
     LEFT = 5  # (intended, -, -, rest before it) a user went away and did not send what was or would have been due then
+    HELD = 6  # (moment, +1 or -1) a user has opened a connection that it will hold, or has lost or left it
+    FIRST_EVENT = 7  # (moment, seconds since the stream was asked for)
+    EVENT_GAP = 8  # (moment, seconds since the event before it)
+    ROUND_TRIP = 9  # (moment, seconds from a message to its echo)
 
 
 class Outcome(IntEnum):
@@ -39,6 +43,7 @@ class Outcome(IntEnum):
     RESET = 3
     TIMED_OUT = 4
     NO_CONNECTION = 5  # whatever else the network says
+    HUNG_UP = 6  # its client held the connection and left with the load's end
 
 
 class Answer(NamedTuple):
@@ -92,6 +97,8 @@ class Recording:
     unsent: list[float] = field(default_factory=list)
     in_flight: list[tuple[float, float]] = field(default_factory=list)
     left: list[tuple[float, float]] = field(default_factory=list)  # when the next request was due, and the rest before
+    held: list[tuple[float, int]] = field(default_factory=list)  # moments at which one connection more or less was held
+    events: dict[Kind, list[tuple[float, float]]] = field(default_factory=dict)  # kind -> moments and seconds
     beats: dict[int, list[tuple[float, float]]] = field(default_factory=dict)  # process id -> moments and CPU seconds
     ends: dict[int, int] = field(default_factory=dict)  # process id -> requests it sent, once it is drained
     _taken: dict[Path, int] = field(default_factory=dict)
@@ -133,8 +140,13 @@ class Recording:
                 self.unsent.append(first)
             elif kind == Kind.LEFT:
                 self.left.append((first, rest))
+            elif kind == Kind.HELD:
+                self.held.append((first, int(second)))
+            elif kind in EVENTS:
+                self.events.setdefault(Kind(kind), []).append((first, second))
             else:
                 self.ends[pid] = int(second) if Kind(kind) is Kind.END else 0
 
 
+EVENTS = frozenset({Kind.FIRST_EVENT, Kind.EVENT_GAP, Kind.ROUND_TRIP})
 _OUTCOMES = tuple(Outcome)

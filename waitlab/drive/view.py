@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from waitlab.drive.driver import Driver
-from waitlab.drive.record import Answer, Recording
+from waitlab.drive.record import Answer, Kind, Recording
 from waitlab.trial import Client, Slice
 
 
@@ -18,7 +18,7 @@ def client(driver: Driver, start: float, end: float) -> Client:
     recording, load = driver.recording, driver.load
     answered = [answer for answer in recording.answers if start <= answer.ended < end]
     main = [answer for answer in answered if not answer.victim]
-    victims = [answer for answer in answered if answer.victim]
+    victims = [answer for answer in answered if answer.victim] if not load.holds else _due(recording, start, end)
     sampled = [count for moment, count in recording.in_flight if start <= moment < end]
     return Client(
         users=load.users,
@@ -35,8 +35,34 @@ def client(driver: Driver, start: float, end: float) -> Client:
         in_flight=fmean(sampled) if sampled else None,
         victim_us=histogram(answer for answer in victims if not answer.failed),
         victim_failures=sum(answer.failed for answer in victims),
-        accounted_s=accounted_s(recording, start, end) if load.users else None,
+        accounted_s=accounted_s(recording, start, end) if load.users and not load.holds else None,
+        connections_held=fewest_held(recording.held, start, end) if load.holds else None,
+        first_event_us=_events(recording, Kind.FIRST_EVENT, start, end),
+        event_gap_us=_events(recording, Kind.EVENT_GAP, start, end),
+        round_trip_us=_events(recording, Kind.ROUND_TRIP, start, end),
     )
+
+
+def _due(recording: Recording, start: float, end: float) -> list[Answer]:
+    """The victim's requests that were due in the window: where users hold what it needs, it may get no answer in it."""
+    return [answer for answer in recording.answers if answer.victim and start <= answer.intended < end]
+
+
+def _events(recording: Recording, kind: Kind, start: float, end: float) -> dict[int, int]:
+    return rounded(seconds for moment, seconds in recording.events.get(kind, ()) if start <= moment < end)
+
+
+def fewest_held(changes: Iterable[tuple[float, int]], start: float, end: float) -> int:
+    """How many connections were held at the moment of the window at which they were fewest."""
+    held, fewest = 0, None
+    for moment, change in sorted(changes):
+        if moment >= end:
+            break
+        if moment >= start and fewest is None:
+            fewest = held
+        held += change
+        fewest = fewest if fewest is None else min(fewest, held)
+    return held if fewest is None else fewest
 
 
 def accounted_s(recording: Recording, start: float, end: float) -> float:
@@ -55,7 +81,12 @@ def accounted_s(recording: Recording, start: float, end: float) -> float:
 
 def histogram(answers: Iterable[Answer]) -> dict[int, int]:
     """Response time in microseconds, to three significant digits -> how many."""
-    found = Counter(int(float(f"{answer.response_s * 1e6:.3g}")) for answer in answers)
+    return rounded(answer.response_s for answer in answers)
+
+
+def rounded(times_s: Iterable[float]) -> dict[int, int]:
+    """Times in microseconds, to three significant digits -> how many."""
+    found = Counter(int(float(f"{seconds * 1e6:.3g}")) for seconds in times_s)
     return dict(sorted(found.items()))
 
 

@@ -27,6 +27,15 @@ PREDICTION: dict[str, Check] = {
 WORDS = ("says", "quantity", "within", "expected", "instead")
 CPU_A_REQUEST = "cpu_ms_per_request"  # what means something in duet, and what is counted there as anywhere
 COUNTED = ("error_ratio", "switches_voluntary_per_request", "threads_per_worker", "uncounted")
+NEEDS = {  # of a quantity, by its `load`
+    "requests": "it needs users who ask again and again, or a rate",
+    "stream": "it needs users or a rate",
+    "singles": "it needs concurrent",
+    "victim": "it needs a victim",
+    "held": "it needs a client that holds its connection: sse, websocket, upload, reader or idle",
+    "sse": 'it needs client = "sse"',
+    "websocket": 'it needs client = "websocket"',
+}
 REFERENCE: dict[str, Check] = {"arm": tables.text, "quantity": tables.text, "times": tables.number(1e-9, 1e9)}
 
 
@@ -110,7 +119,7 @@ def _law(place: Place, name: str, arm: Arm, quantity: str) -> Law:
     law = LAWS[name]
     if quantity not in law.quantities:
         raise place.fault(f"= {name!r} says nothing of {quantity}", f"it predicts {' or '.join(law.quantities)}")
-    form = next(form for form in FORMS if getattr(arm.load, form))
+    form = "users who hold connections" if arm.load.holds else next(form for form in FORMS if getattr(arm.load, form))
     if form != law.load:
         raise place.fault(f"= {name!r} is about {law.load}, and {arm.name!r} has {form}", "take a law of this load")
     return law
@@ -145,11 +154,9 @@ def _check_quantity(place: Place, name: str, arm: Arm, known: Known) -> None:
         return
     if name not in QUANTITIES:
         raise place.at("quantity").unknown(name, "quantity", (*QUANTITIES, *known.own_quantities))
-    needed, load = QUANTITIES[name].load, arm.load
-    fits = {"any": True, "stream": not load.concurrent, "singles": bool(load.concurrent), "victim": bool(load.victim)}
-    if not fits[needed]:
-        hints = {"stream": "it needs users or a rate", "singles": "it needs concurrent", "victim": "it needs a victim"}
-        raise place.at("quantity").fault(f"= {name!r} cannot be measured in arm {arm.name!r}", hints[needed])
+    needed = QUANTITIES[name].load
+    if needed not in arm.load.kinds:
+        raise place.at("quantity").fault(f"= {name!r} cannot be measured in arm {arm.name!r}", NEEDS[needed])
 
 
 def _refuse_beside(place: Place, prediction: Prediction, known: Known) -> None:

@@ -13,6 +13,10 @@ class Load:
     """What drives an arm. One of three forms: a closed loop of `users`; `concurrent` single requests at once; or
     scheduled arrivals at `rate` a second; the other two are 0.
 
+    `client` is what each user is: one who sends a request and waits (request), reads a stream of events (sse), talks
+    and listens (websocket), sends a request's headers for ever (upload), reads an answer through a small window
+    (reader), or asks once and keeps the connection (idle).
+
     `seconds` is the measured window, after the warm-up. `victim`: path of a second, light stream of requests beside it,
     sent by one client `VICTIM_RATE` times a second. `duet`: the arm is measured at the same time as all others that say
     so, on one core, so that noise meets them alike. `inner_repeats`: as many as an arm within a sweep gets, in place of
@@ -29,6 +33,20 @@ class Load:
     expects_errors: bool = False
     duet: bool = False
     inner_repeats: int = 1
+    client: str = "request"
+
+    @property
+    def holds(self) -> bool:
+        """Whether its users hold connections: of them nothing is asked and answered again and again."""
+        return self.client != "request"
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What a quantity may need that it has, in the words of `waitlab.quantities.Quantity.load`."""
+        if self.concurrent:
+            return frozenset({"any", "singles"})
+        found = {"any", "stream", "held" if self.holds else "requests", self.client}
+        return frozenset(found | ({"victim"} if self.victim else set()))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from waitlab import experiment, quantities, validity
 from waitlab.errors import LabError
-from waitlab.experiment import Arm, Load, Prediction
+from waitlab.experiment import Arm, Prediction
 from waitlab.judgement import Judgement
 from waitlab.quantities import QUANTITIES
 from waitlab.report.figures import NOTHING, facts, said, span
@@ -23,6 +23,11 @@ SHOWN = {
     "first_finish_ms": "first answer",
     "last_finish_ms": "last answer",
     "victim_p50_ms": "bystanders waited",
+    "connections_held": "connections held",
+    "kb_per_connection": "memory each",
+    "first_event_ms": "first event",
+    "event_gap_p95_ms": "between events",
+    "round_trip_p95_ms": "there and back",
     "server_mean_ms": "the service saw",
     "queue_mean_ms": "queued before it",
     "cpu_ms_per_request": "CPU a request",
@@ -193,7 +198,7 @@ def _means(of: Judgement, arm: Arm) -> dict[str, float]:
 def fits(quantity: str, arm: Arm) -> bool:
     """Whether a quantity means anything under this arm's load."""
     needs = QUANTITIES[quantity].load if quantity in QUANTITIES else "any"
-    return {"stream": not arm.load.concurrent, "singles": bool(arm.load.concurrent)}.get(needs, True)
+    return needs == "victim" or needs in arm.load.kinds
 
 
 def _values(of: Judgement, arm: Arm, quantity: str) -> Iterator[float]:
@@ -318,27 +323,6 @@ def _worst(found: Sequence[tuple[Trial, Finding]]) -> str:
 def _from_to(values: Sequence[float] | set[float]) -> str:
     low, high = (f"{round(edge, 4):.3g}" for edge in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
-
-
-def load(of: Load) -> str:
-    """What drives an arm, in words."""
-    if of.concurrent:
-        words = f"{of.concurrent} request{'s' if of.concurrent > 1 else ''} at once"
-    else:
-        words = f"{of.users} user{'s' if of.users > 1 else ''}" if of.users else f"{of.rate:g} arrivals a second"
-        thinking = f" who think {of.think_ms} ms" if of.think_ms else ""
-        words += f"{thinking}, {of.seconds:g} s"
-    victim = f", bystanders at {of.victim}" if of.victim else ""
-    duet = ", in duet" if of.duet else ""
-    errors = ", errors expected" if of.expects_errors else ""
-    repeats = f"{of.repeats} repeat{'s' if of.repeats > 1 else ''}"
-    return f"{words}, {repeats}{victim}{duet}{errors}"
-
-
-def configuration(arm: Arm) -> str:
-    """The service of an arm as the experiment sets it."""
-    knobs = ", ".join(f"{key} {value}" for key, value in arm.knobs.items())
-    return f"{arm.service}{f' ({knobs})' if knobs else ''}"
 
 
 def settings(of: Judgement, arm: Arm) -> list[tuple[str, str]]:

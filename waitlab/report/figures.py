@@ -14,6 +14,7 @@ UNITS: Mapping[str, tuple[Unit, float]] = {
     "rps": ("reqps", 1.0),
     "ms": ("s", 1e-3),
     "mb": ("bytes", 1e6),
+    "kb": ("bytes", 1e3),
     "ratio": ("percentunit", 1.0),
     "share": ("percentunit", 1.0),
 }

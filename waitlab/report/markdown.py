@@ -5,7 +5,7 @@ from html import escape
 
 from waitlab.judgement import Judgement
 from waitlab.panels.printable import shown
-from waitlab.report import facts
+from waitlab.report import arms, facts
 from waitlab.report.facts import Group, Table
 from waitlab.report.figures import said
 from waitlab.trial import Single
@@ -94,7 +94,7 @@ def _arms(of: Judgement) -> Table:
     rows = []
     for arm in of.experiment.arms:
         rows.append((arm.name, "request", arm.request))
-        rows.append((arm.name, "asked for", f"{facts.configuration(arm)}; {facts.load(arm.load)}"))
+        rows.append((arm.name, "asked for", f"{arms.configuration(arm)}; {arms.load(arm.load)}"))
         rows += [(arm.name, name, value) for name, value in facts.settings(of, arm)]
     return Table(("arm", "what", "as it was"), tuple(rows))
 

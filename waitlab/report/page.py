@@ -8,7 +8,7 @@ from waitlab.experiment import Arm
 from waitlab.judgement import Judgement
 from waitlab.panels.document import document
 from waitlab.panels.printable import shown
-from waitlab.report import chart, facts
+from waitlab.report import arms, chart, facts
 from waitlab.report.facts import Group, Table
 from waitlab.report.figures import NOTHING
 from waitlab.verdict import Judged
@@ -158,9 +158,9 @@ def _gaps(of: Judgement) -> Iterator[chart.Bar]:
 def _arm(of: Judgement, arm: Arm) -> str:
     table = facts.everything(of, arm)
     body = _table(table, "wide") if len(table.headings) > 1 else '<p class="dim">No trial of it was run.</p>'
-    asked = [("request", arm.request), ("asked for", facts.configuration(arm)), ("load", facts.load(arm.load))]
+    asked = [("request", arm.request), ("asked for", arms.configuration(arm)), ("load", arms.load(arm.load))]
     return (
-        f"<details><summary>{_text(arm.name)} <span>{_text(facts.load(arm.load))}</span></summary>\n"
+        f"<details><summary>{_text(arm.name)} <span>{_text(arms.load(arm.load))}</span></summary>\n"
         f"<div>{_facts([*asked, *facts.settings(of, arm)])}\n{body}</div></details>"
     )
 

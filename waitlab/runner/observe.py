@@ -71,6 +71,11 @@ def counts(serving: Serving) -> Counts:
     )
 
 
+def pss_bytes(serving: Serving) -> int:
+    """The memory of all workers now, shared pages divided by their sharers."""
+    return sum(found.pss_bytes for slot in serving.live() if (found := costs.facts(slot.pid)))
+
+
 def look(serving: Serving) -> Look:
     """Look at every worker: the counts first, since they are what clients are held against, their pages last."""
     at, slots = monotonic(), {slot.number: slot for slot in serving.live()}
@@ -108,6 +113,7 @@ def server(before: Look, after: Look, samples: Samples, name: tuple[str, str], l
         duration_p95_s=quantile(0.95, _buckets(before, after, names.REQUEST_DURATION, labels)),
         loop_lag_max_s=samples.lag_s,
         pool_wait_p95_s=quantile(0.95, _buckets(before, after, names.POOL_WAIT, {})),
+        task_queue_mean_s=_mean(before, after, names.TASK_QUEUE, {})[0],
         accept_queue_max=samples.accept_queue,
     )
 

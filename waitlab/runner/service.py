@@ -12,8 +12,9 @@ from waitlab.errors import LabError
 from waitlab.experiment import Arm
 from waitlab.runner.cores import Share, kept_to
 from waitlab.runner.surroundings import Surroundings
-from waitlab.runtime.local import logs
+from waitlab.runtime.local import edge, logs
 from waitlab.runtime.local import service as local
+from waitlab.runtime.local.edge import Edge
 from waitlab.runtime.local.state import PROJECT
 from waitlab.serve import settings, source
 from waitlab.telemetry import ledger
@@ -24,20 +25,24 @@ STOP_A_WORKER_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Serving:
-    """A service that serves. `facts`: all that its /about must say, by the names that it uses."""
+    """A service that serves. `facts`: all that its /about must say, by the names that it uses. `door`: where its load
+    goes, which is the edge where the arm has one.
+    """
 
     url: str
     pid: int
     run_dir: Path
     log: Path
     facts: Mapping[str, object]
+    door: str
+    edge: Edge | None = None
 
     @property
     def ailment(self) -> str:
         """Why it serves no more; empty while it does."""
-        if process.is_alive(self.pid):
-            return ""
-        return f"the service ended:\n{logs.last_words(self.log)}"
+        if not process.is_alive(self.pid):
+            return f"the service ended:\n{logs.last_words(self.log)}"
+        return self.edge.ailment if self.edge else ""
 
     def slots(self) -> list[ledger.Slot]:
         """Its ledger now; LabError when there is none any more."""
@@ -78,7 +83,19 @@ def serving(arm: Arm, share: Share, around: Surroundings, folder: Path) -> Itera
             environment = {**around.inherited, **given}
             url = until_ended.enter_context(local.running(environment, run_dir, log, patience, grace))
         pid = int(json.loads((run_dir / "serve.json").read_text())["pid"])
-        yield Serving(url, pid, run_dir, log, known)
+        front = until_ended.enter_context(_edge(arm, url, folder / "edge"))
+        yield Serving(url, pid, run_dir, log, known, front.url if front else url, front)
+
+
+@contextmanager
+def _edge(arm: Arm, url: str, folder: Path) -> Iterator[Edge | None]:
+    """What stands in front of the service where the arm has an edge: on the generator's cores, as it is started."""
+    asked = arm.knobs.get("edge", "off")
+    if asked == "off":
+        yield None
+        return
+    with edge.running(url, folder, is_buffered=asked == "buffered") as front:
+        yield front
 
 
 def configured(arm: Arm, share: Share) -> dict[str, str]:
@@ -92,6 +109,11 @@ def facts(given: Mapping[str, str]) -> dict[str, object]:
     module = PROJECT / (given["APP"].partition(":")[0].replace(".", "/") + ".py")
     known = settings.read(given).knobs() | {"code": source.digest(module)}
     return {name: value for name, value in known.items() if name != "port"}  # it takes a free one
+
+
+def commands(arm: Arm, share: Share, front: Edge | None) -> dict[str, str]:
+    """What a person would type to start the arm's service, and the edge in front of it."""
+    return {"service": command(arm, share)} | ({"edge": front.command} if front else {})
 
 
 def command(arm: Arm, share: Share) -> str:

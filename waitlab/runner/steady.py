@@ -9,7 +9,7 @@ from statistics import fmean
 from waitlab import statistics
 from waitlab.drive import Answer
 from waitlab.experiment import Load
-from waitlab.rules import DRIFT_LIMIT
+from waitlab.rules import DRIFT_LIMIT, WARM_UP_S
 
 SLICES = 100  # MSER-5 takes 80 at least
 RECENT = 20  # answers that tell what a response time is now
@@ -22,6 +22,15 @@ def least_s(predicted_s: float, answers: Sequence[Answer]) -> float:
     """The shortest warm-up: as predicted, or one response time as it is, where the service is slower than that."""
     recent = [answer.response_s for answer in _main(answers[-2 * RECENT :])][-RECENT:]
     return max(predicted_s, fmean(recent)) if recent else predicted_s
+
+
+def are_held(held: Sequence[tuple[float, int]], users: int, now: float) -> bool:
+    """Whether every user has opened the connection that it holds, the last one as long ago as a warm-up takes.
+
+    `held` are the moments at which one more (+1) or one less (-1) was held: also who has lost it has been there.
+    """
+    opened = [moment for moment, change in held if change > 0]
+    return len(opened) >= users and now - opened[users - 1] >= WARM_UP_S
 
 
 def is_warm(answers: Sequence[Answer], load: Load, first: float, least: float, now: float) -> bool:

@@ -4,11 +4,12 @@ Mostly one trial by itself. Those of a duet take every step together: single-thr
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from waitlab import configuration
+from waitlab import configuration, descriptors
 from waitlab.errors import LabError
 from waitlab.experiment import Arm
 from waitlab.runner import answers, cores, identity, measures, noise, observe, service, singles, surroundings, window
@@ -29,15 +30,16 @@ def run(drafts: Sequence[Draft], ground: Ground, told: Told) -> tuple[Trial, ...
     around = ground.around
     needs = frozenset(need for draft in drafts for need in configuration.dependencies(draft.planned.arm))
     try:
+        require(descriptors.lack(max(draft.planned.arm.load.users for draft in drafts)))
         share = cores.of(drafts[0].planned.arm, ground.usable)
         require(around.ailment(needs))
         surroundings.refuse_other_load(around.targets)
         with cores.kept_to(share.generator), ExitStack() as until_ended:
             told("starting")
             stages = [until_ended.enter_context(_on_stage(draft, share, ground)) for draft in drafts]
-            with _blaming(stages, lambda: around.ailment(needs)):
+            with _blaming(stages):
                 _serve(stages, told)
-                require(around.ailment(needs))
+                require(_ailment(stages))
     except (LabError, OSError) as error:
         return tuple(draft.ended(words(error)) for draft in drafts)
     trials = (draft.ended(MEASURED) for draft in drafts)
@@ -47,18 +49,22 @@ def run(drafts: Sequence[Draft], ground: Ground, told: Told) -> tuple[Trial, ...
 @contextmanager
 def _on_stage(draft: Draft, share: Share, ground: Ground) -> Iterator[Stage]:
     """The service of one trial, in a folder of its own, for the length of a `with`."""
-    arm, around = draft.planned.arm, ground.around
-    with _folder(around.folder / f"trial-{draft.planned.order}") as folder, ExitStack() as until_ended:
+    arm, outside = draft.planned.arm, configuration.upstream(draft.planned.arm)
+    with _folder(ground.around.folder / f"trial-{draft.planned.order}") as folder, ExitStack() as until_ended:
         with naming(draft):
+            with cores.kept_to(share.usable):
+                around = until_ended.enter_context(surroundings.with_upstream(ground.around, outside, folder))
             serving = until_ended.enter_context(service.serving(arm, share, around, folder))
-        draft.known |= {"service": serving.facts, "commands": {"service": service.command(arm, share)}}
-        yield Stage(arm, share, ground, serving, folder, draft)
+        commands = service.commands(arm, share, serving.edge)
+        commands |= {"upstream": surroundings.upstream_command(outside)} if outside else {}
+        draft.known |= {"service": serving.facts, "commands": commands}
+        yield Stage(arm, share, replace(ground, around=around), serving, folder, draft)
 
 
 def checked(serving: Serving, arm: Arm, draft: Draft) -> identity.Entry:
     """Who answers before the load. LabError when it is not what was started, or not as the contract says."""
     before = identity.ask(serving)
-    verified = answers.verify(serving.url, arm.request, arm.load.victim)
+    verified = answers.verify(serving.door, arm.request, arm.load.victim)
     draft.known |= {"identity": (before,), "wrong_answers": verified.wrong, "verified": verified.count}
     require(f"a wrong answer: {verified.wrong[0]}" if verified.wrong else "")
     identity.require_metrics(serving, *labels(arm))
@@ -99,13 +105,19 @@ def _send_singles(stage: Stage, told: Told) -> None:
     )
 
 
+def _ailment(stages: Sequence[Stage]) -> str:
+    """What ails what a trial asks, its own upstream or the run's; empty when nothing does."""
+    found = (stage.ground.around.ailment(configuration.dependencies(stage.arm)) for stage in stages)
+    return next(filter(None, found), "")
+
+
 @contextmanager
-def _blaming(stages: Sequence[Stage], ailment: Callable[[], str]) -> Iterator[None]:
+def _blaming(stages: Sequence[Stage]) -> Iterator[None]:
     """A service or dependency that has ended is the reason of whatever failed for want of it."""
     try:
         yield
     except (LabError, OSError) as error:
-        require(ailment())
+        require(_ailment(stages))
         for stage in stages:
             with naming(stage.draft):
                 require(stage.serving.ailment)

@@ -29,6 +29,7 @@ class _Driven:
     stage: Stage
     driver: generator.Driver
     began: Counts
+    pss_bytes: int  # of the workers before it
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,10 @@ def _driving(stage: Stage) -> Iterator[_Driven]:
     began, folder = observe.counts(stage.serving), stage.folder / "load"
     folder.mkdir()
     arm, environment = stage.arm, stage.ground.around.inherited
-    with generator.driving(stage.serving.url, arm.request, arm.load, folder, environment) as driver:
+    pss_bytes = observe.pss_bytes(stage.serving) if arm.load.holds else 0
+    with generator.driving(stage.serving.door, arm.request, arm.load, folder, environment) as driver:
         stage.note(commands={**stage.draft.known["commands"], "load": driver.command})
-        yield _Driven(stage, driver, began)
+        yield _Driven(stage, driver, began, pss_bytes)
 
 
 def _uncounted(one: _Driven) -> int:
@@ -82,11 +84,12 @@ def _note_window(one: _Driven, window: _Window, drained: Counts) -> None:
     stage, driver = one.stage, one.driver
     start, end = window.before.at, window.after.at
     client = generator.client(driver, start, end)
+    server = observe.server(window.before, window.after, window.samples, stage.labels, (one.began, drained))
     verified, wrong = _judge_samples(driver)
     stage.note(
         client=replace(client, sent=client.sent - _uncounted(one)),
         slices=generator.slices(driver.answers, start, end, SLICES),
-        server=observe.server(window.before, window.after, window.samples, stage.labels, (one.began, drained)),
+        server=replace(server, pss_before_bytes=one.pss_bytes),
         verified=stage.draft.known["verified"] + verified,
         wrong_answers=wrong,
     )
@@ -108,17 +111,20 @@ def _warm_up(loads: Sequence[_Driven]) -> float:
 def _is_warm(one: _Driven, predicted_s: float, first: float, now: float) -> bool:
     """Whether a load that began at `first` is steady, or had the time to be."""
     answers_, load = one.driver.answers, one.stage.arm.load
+    if load.holds:
+        return now - first >= max(predicted_s, load.seconds) or steady.are_held(one.driver.held, load.users, now)
     least_s = steady.least_s(predicted_s, answers_)
     return now - first >= max(least_s, load.seconds) or steady.is_warm(answers_, load, first, least_s, now)
 
 
 def _first_request(loads: Sequence[_Driven], one: _Driven, predicted_s: float) -> float:
-    """When the load began (monotonic seconds), known once the first answer is there."""
+    """When the load began (monotonic seconds), known once the first answer is there, or the first connection held."""
     until = time.monotonic() + FIRST_ANSWER_SECONDS + predicted_s
-    while not one.driver.answers:
+    holds = one.stage.arm.load.holds
+    while not (one.driver.held if holds else one.driver.answers):
         _pause(loads, time.monotonic() + POLL_SECONDS)
-        require("nothing was answered" if time.monotonic() > until else "")
-    return min(answer.intended for answer in one.driver.answers)
+        require(f"nothing was {'held' if holds else 'answered'}" if time.monotonic() > until else "")
+    return min(moment for moment, _ in one.driver.held) if holds else min(one.intended for one in one.driver.answers)
 
 
 def _measure(loads: Sequence[_Driven]) -> tuple[list[_Window], list[Reading]]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
+from waitlab import descriptors
 from waitlab.serve import listening, postgres, settings
 from waitlab.serve.run_dir import RunDir, RunDirTakenError
 from waitlab.serve.service import Service
@@ -19,6 +20,7 @@ PORT_TAKEN = 106
 
 def main(environment: Mapping[str, str]) -> int:
     """Serve until told to stop; the exit code."""
+    descriptors.raise_limit()  # workers inherit it: how many connections they hold must not be the shell's to decide
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))  # until the service minds it: a clean way out
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
     try:

@@ -15,7 +15,7 @@ from waitlab.errors import LabError
 from waitlab.experiment import Arm, Experiment, Prediction, Reference
 from waitlab.laws import LAWS
 from waitlab.panels.printable import shown
-from waitlab.report import facts
+from waitlab.report import arms as reported
 from waitlab.report.figures import said
 from waitlab.runner import order
 from waitlab.verbs.commands import commands
@@ -70,9 +70,9 @@ def _arm(arm: Arm, turn: tuple[Arm, ...], cores: float) -> dict[str, Any]:
     each = forecast.cores_of(turn, cores)
     return {
         "arm": arm.name,
-        "service": facts.configuration(arm),
+        "service": reported.configuration(arm),
         "request": arm.request,
-        "load": facts.load(arm.load),
+        "load": reported.load(arm.load),
         "needs": sorted(configuration.dependencies(arm)),
         "response_seconds": round(forecast.response_s(arm, each), 3),
         "warm_up_seconds": round(forecast.warm_up_s(arm, each), 1),

@@ -1,0 +1,49 @@
+"""Recorded users who hold connections: what they see, in the records of a trial."""
+
+import time
+from urllib.parse import urlsplit
+
+from locustfiles.held import CLIENTS, Holding, Over, Target
+from locustfiles.recorder import Recorder
+from locustfiles.users import traceparent
+from waitlab.drive.record import Kind, Outcome
+
+SAMPLE_ONE_IN = 50
+TRACE_ONE_IN = 100
+
+
+class Recorded:
+    """What clients see, written down. The recording does not end before every request that was sent is in it."""
+
+    def __init__(self, recorder: Recorder, request: str) -> None:
+        self._recorder, self._request = recorder, request
+
+    def fields(self) -> dict[str, str]:
+        """The headers of the next request."""
+        is_traced = self._recorder.sent % TRACE_ONE_IN == 0
+        return {"X-Request-Start": f"t={time.time():.6f}", "traceparent": traceparent(is_traced)}
+
+    def asked(self) -> None:
+        self._recorder.sent += 1
+        self._recorder.under_way += 1
+
+    def answered(self, asked: float, status: int, outcome: Outcome, kind: str, body: bytes) -> None:
+        if body and self._recorder.sent % SAMPLE_ONE_IN == 1:
+            self._recorder.sample(self._request, status, kind, body)
+        self._recorder.answer(asked, asked, time.monotonic(), 0.0, status, outcome, 0)
+        self._recorder.under_way -= 1
+
+    def held(self, change: int) -> None:
+        self._recorder.event(Kind.HELD, change)
+
+    def event(self, kind: Kind, seconds: float) -> None:
+        self._recorder.event(kind, seconds)
+
+
+def holding(
+    client: str, url: str, request: str, rest_s: float, patience_s: float, recorder: Recorder, over: Over
+) -> Holding:
+    """The users of one trial, all of one kind."""
+    told, parts = Recorded(recorder, request), urlsplit(url)
+    target = Target(parts.hostname or "", parts.port or 80, request, told.fields, patience_s, rest_s)
+    return Holding(CLIENTS[client], target, over, told)
