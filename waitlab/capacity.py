@@ -7,11 +7,13 @@ second. Every limit carries its formula, filled in, for the reader of a predicti
 import math
 from dataclasses import dataclass
 
-from waitlab.case import Case
+from waitlab.case import FETCHING, ON_A_CONNECTION, WAITS, Case, keeps_to_one_thread
 
 GREENLETS = 1_000  # gunicorn's worker_connections
+DJANGO = "django-asgi"  # whose blocking calls each have a thread of their request's own: a place that none waits for
 RELEASES_GIL = ("hash", "zlib")
-INSIDE = ("tokens", "executor threads", "connections")  # waited for when the application has begun with the request
+# Waited for when the application has begun with the request.
+INSIDE = ("tokens", "executor threads", "connections", "upstream places")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def stations(case: Case) -> tuple[Station, ...]:
     HTTP clients have places too (100 calls a process when blocking, 1,000 by aiohttp), more than the threads that could
     use them. httpx has no law: its pool collapses above about 50 calls in flight, so predictions about it are N / w.
     """
-    found = (*_execution(case), *_connections(case))
+    found = (*_execution(case), *_connections(case), *_upstream(case))
     return tuple(station for station in found if station.held_s > 0)
 
 
@@ -79,7 +81,7 @@ def _execution(case: Case) -> tuple[Station, ...]:
         a_worker, unit = case.tokens, "tokens"
     elif case.style == "blocked":
         a_worker, unit = 1, "event loops"
-    elif case.style == "offload":
+    elif _hands_away(case):
         at_once = 2 if case.workload == "gather" else 1
         a_worker, unit = case.executor_threads // at_once, "executor threads"
     else:
@@ -91,15 +93,30 @@ def _holds_token(case: Case) -> bool:
     """Whether the wait takes one of the tokens that run `def` code on an ASGI server."""
     if case.workload == "depends":
         dependency = case.parameter("dep")
-        return dependency == "sync" or (dependency == "session" and case.style == "sync")
-    return case.style == "sync" or case.workload == "def-asyncio-run"
+        return dependency == "sync" or (dependency in ON_A_CONNECTION and case.style == "sync")
+    return (case.style == "sync" and case.service != DJANGO) or case.workload == "def-asyncio-run"
+
+
+def _hands_away(case: Case) -> bool:
+    """Whether the wait takes a thread of the loop's own executor. Files do in style async, too: asyncio has none."""
+    if case.style == "bridged":
+        return not keeps_to_one_thread(case.parameters)
+    return case.style == "offload" or (case.style == "async" and case.workload == "read")
+
+
+def _upstream(case: Case) -> tuple[Station, ...]:
+    """What the upstream serves at once, where the arm has set it: one for all workers."""
+    if not case.upstream_concurrency or case.workload not in FETCHING:
+        return ()
+    a_call = (case.wait_s - case.upstream_delay_s) / WAITS.get(case.workload, 1) + case.upstream_delay_s
+    return (Station(case.upstream_concurrency, "upstream places", a_call, False),)
 
 
 def _connections(case: Case) -> tuple[Station, ...]:
     """The pool of database connections, for those workloads that ask it: each worker has its own."""
-    if case.workload in ("profile", "httpx-await-corrected"):
-        held = case.wait_s * 2 / 3
-    elif case.workload == "query" or (case.workload == "depends" and case.parameter("dep") == "session"):
+    if case.workload in WAITS:
+        held = (case.wait_s - case.upstream_delay_s) * 2 / 3
+    elif case.workload == "query" or (case.workload == "depends" and case.parameter("dep") in ON_A_CONNECTION):
         held = case.wait_s
     else:
         return ()
@@ -121,8 +138,19 @@ def parallel(case: Case) -> int:
     if case.style == "offload":
         a_worker = math.ceil(case.cores)
     elif case.parameters.get("kind") in RELEASES_GIL:
-        a_worker = case.threads if case.worker_class != "asgi" else case.tokens if case.style == "sync" else 1
+        a_worker = _threads(case)
     return case.workers * a_worker
+
+
+def _threads(case: Case) -> int:
+    """How many threads of one worker can run requests' code at once."""
+    if case.worker_class != "asgi":
+        return case.threads
+    if case.style == "bridged" and not keeps_to_one_thread(case.parameters):
+        return case.executor_threads
+    if case.service == DJANGO and case.style in ("sync", "bridged"):
+        return max(case.users, case.concurrent, 1)
+    return case.tokens if case.style == "sync" else 1
 
 
 def figure(value: float) -> str:

@@ -5,6 +5,15 @@ from dataclasses import dataclass, field
 
 from waitlab.errors import LabError
 
+# Workloads that call the upstream, once each; and those that wait more than once, each as long: for two queries first.
+FETCHING = (
+    *("fetch", "profile", "client-per-request", "client-per-request-corrected"),
+    *("httpx-await", "httpx-await-corrected"),
+)
+# Values of `dep` with which depends asks the database, and on a connection from the pool waits there.
+ON_A_CONNECTION = ("session", "sqlalchemy", "user")
+WAITS = {"profile": 3, "httpx-await-corrected": 3}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -27,11 +36,16 @@ class Case:
     think_s: float = 0.0
     concurrent: int = 0
     rate: float = 0.0
+    service: str = ""
+    backlog: int = 2_048  # connections that its listener lets wait in the kernel
+    upstream_concurrency: int = 0  # calls that the upstream serves at once; 0: as many as come
+    upstream_delay_s: float = 0.0  # what it adds to each of them
 
     @property
     def wait_s(self) -> float:
         """How long one request waits, without any queue."""
-        return wait_s(self.style, self.workload, self.parameters)
+        added_s = self.upstream_delay_s if self.workload in FETCHING else 0.0
+        return wait_s(self.style, self.workload, self.parameters) + added_s
 
     def parameter(self, name: str) -> str:
         """A parameter of the request; LabError when the request leaves it to its default."""
@@ -41,20 +55,29 @@ class Case:
 def wait_s(style: str, workload: str, parameters: Mapping[str, str]) -> float:
     """How the waits of one request add up, in seconds; CPU is not in it.
 
-    sleep, query, fetch, mixed and depends wait once. profile and httpx-await-corrected wait for two queries and a
-    fetch, one after the other; profile's file is small and in memory. The two sleeps of a gather overlap, but not in
-    style `blocked`.
+    sleep, query, fetch, mixed and depends wait once; read only where a slow disk is asked for. profile and
+    httpx-await-corrected wait for two queries and a fetch, one after the other; profile's file is small and in memory.
+    The two sleeps of a gather overlap, but not in style `blocked`, nor in `bridged` where both go to the request's own
+    thread. stream and sse wait between two items, so once less than they have items.
     """
-    if workload in ("ping", "read", "burn"):
+    if workload in ("ping", "burn"):
         return 0.0
+    if workload == "read":
+        return _whole("ms", parameters.get("ms", "0")) / 1000
     if workload == "gather" and _named(style, workload, parameters, "of") == "burn":
         return 0.0
-    times = 1
-    if workload in ("profile", "httpx-await-corrected"):
-        times = 3
-    elif workload == "gather" and style == "blocked":
+    if workload in ("stream", "sse"):
+        items, interval = (_named(style, workload, parameters, name) for name in ("items", "interval_ms"))
+        return (_whole("items", items) - 1) * _whole("interval_ms", interval) / 1000
+    times = WAITS.get(workload, 1)
+    if workload == "gather" and (style == "blocked" or (style == "bridged" and keeps_to_one_thread(parameters))):
         times = 2
-    return times * _milliseconds(_named(style, workload, parameters, "ms")) / 1000
+    return times * _whole("ms", _named(style, workload, parameters, "ms")) / 1000
+
+
+def keeps_to_one_thread(parameters: Mapping[str, str]) -> bool:
+    """Whether a request of style `bridged` hands all it blocks in to one thread of its own: sync_to_async's default."""
+    return parameters.get("sensitive", "1") == "1"
 
 
 def _named(style: str, workload: str, parameters: Mapping[str, str], name: str) -> str:
@@ -64,7 +87,7 @@ def _named(style: str, workload: str, parameters: Mapping[str, str], name: str) 
     return parameters[name]
 
 
-def _milliseconds(text: str) -> int:
+def _whole(name: str, text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise LabError(f"ms={text[:40]!r} is not allowed", "ms takes a whole number of milliseconds", 2)
+        raise LabError(f"{name}={text[:40]!r} is not allowed", f"{name} takes a whole number", 2)
     return int(text)

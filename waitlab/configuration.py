@@ -4,17 +4,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from waitlab.case import Case
+from waitlab.case import FETCHING, ON_A_CONNECTION, Case
 from waitlab.errors import LabError
 from waitlab.experiment import Arm, Prediction
 from waitlab.experiment.paths import split
+from waitlab.experiment.question import Value
 from waitlab.laws import LAWS, Predicted
 from waitlab.runtime.local import plan
 from waitlab.serve import settings
 
 _SAMPLES_WITH_BOTH = ("httpx-await", "httpx-await-corrected")
 DATABASE = ("query", "profile", *_SAMPLES_WITH_BOTH)
-UPSTREAM = ("fetch", "profile", "client-per-request", "client-per-request-corrected", *_SAMPLES_WITH_BOTH)
+ON_DATABASE = {"dep": ON_A_CONNECTION, "to": ("queue",)}  # parameter -> its values that ask it too
+OF_UPSTREAM = "upstream_"  # what the knobs begin with that are the upstream's settings
+AROUND = ("cores", "edge", OF_UPSTREAM)  # how the knobs of an arm begin that are no settings of its service
 _KNOBS = "|".join(row.name for row in settings.TABLE)
 
 
@@ -24,8 +27,9 @@ def environment(arm: Arm) -> dict[str, str]:
     CORES is left to whoever starts the service: it knows which CPUs are free. LabError 2 for knobs that do not go
     together.
     """
-    prefix = arm.service.upper()
-    named = {f"{prefix}_{name.upper()}": _text(value) for name, value in arm.knobs.items() if name != "cores"}
+    prefix = plan.prefix(arm.service)
+    knobs = {name: value for name, value in arm.knobs.items() if not name.startswith(AROUND)}
+    named = {f"{prefix}_{name.upper()}": _text(value) for name, value in knobs.items()}
     try:
         given = plan.service_knobs(arm.service, named)
         found = {**given, "APP": plan.SERVICES[arm.service].app, "SERVICE": arm.service}
@@ -43,16 +47,28 @@ def dependencies(arm: Arm) -> frozenset[str]:
     for request in filter(None, (arm.request, arm.load.victim)):
         path, parameters = split(request)
         workload = path.rpartition("/")[2]
-        if workload in DATABASE or parameters.get("dep") == "session":
+        if workload in DATABASE or any(parameters.get(name) in values for name, values in ON_DATABASE.items()):
             found.add("postgres")
-        if workload in UPSTREAM:
+        if workload in FETCHING:
             found.add("upstream")
     return frozenset(found)
 
 
+def upstream(arm: Arm) -> dict[str, Value]:
+    """The upstream's settings that the arm names, as the upstream's own page calls them; none where it takes it as is.
+
+    LabError 2 where its requests do not call the upstream.
+    """
+    named = {name: value for name, value in arm.knobs.items() if name.startswith(OF_UPSTREAM)}
+    if named and "upstream" not in dependencies(arm):
+        message = f"arm {arm.name!r}: {next(iter(named))} changes nothing: it calls no upstream"
+        raise LabError(message, "fetch does, as /async/fetch", 2)
+    return {name.removeprefix(OF_UPSTREAM): value for name, value in named.items()}
+
+
 def case(arm: Arm, cores: float) -> Case:
     """What laws may know of the arm. `cores`: what its service has where the arm does not say."""
-    known = settings.read(environment(arm))
+    known, outside = settings.read(environment(arm)), upstream(arm)
     path, parameters = split(arm.request)
     _, style, workload = path.split("/")
     return Case(
@@ -70,6 +86,10 @@ def case(arm: Arm, cores: float) -> Case:
         think_s=arm.load.think_ms / 1000,
         concurrent=arm.load.concurrent,
         rate=arm.load.rate,
+        backlog=known.backlog,
+        upstream_concurrency=int(outside.get("concurrency", 0)),
+        upstream_delay_s=int(outside.get("delay_ms", 0)) / 1000,
+        service=arm.service,
     )
 
 

@@ -37,6 +37,8 @@ class Predicted:
     formula: str
 
 
+MOST_BLOCKED = 0.75  # share of the time in which blocks that come evenly do not meet yet
+
 Function = Callable[..., Predicted]  # of a Case, and of each measured input by its name
 
 
@@ -177,6 +179,20 @@ def blocked_loop_lag(case: Case) -> Predicted:
     return Predicted(case.users * case.wait_s * 1000, f"{counted(case.users, 'users')} * {milliseconds(case.wait_s)}")
 
 
+@law("accept_queue_max")
+def accept_queue(case: Case) -> Predicted:
+    """Those that no worker has accepted wait in the kernel, as many as there is room for: min(N - W, B + 1).
+
+    Unit: connections. Source: Linux, sk_acceptq_is_full: a queue is full when it is longer than the backlog B. Range:
+    workers that accept one connection at a time (sync), no think time, B below the kernel's own net.core.somaxconn.
+    """
+    _refuse(case.worker_class != "sync", case, "its workers accept connections before they serve them")
+    _refuse(case.users <= case.workers or case.think_s > 0, case, "its workers are never all taken: say at_most")
+    waiting = f"{counted(case.users, 'users')} - {counted(case.workers, 'workers')}"
+    text = f"min({waiting}, {figure(case.backlog)} backlog + 1)"
+    return Predicted(min(case.users - case.workers, case.backlog + 1), text)
+
+
 # n single requests at once, each of one wait
 
 
@@ -295,6 +311,19 @@ def backlog_growth(case: Case) -> Predicted:
     predicted = _least_of(case, 0.0)
     _refuse(predicted.value >= case.rate, case, "below capacity no backlog grows: say at_most")
     return Predicted(1 - predicted.value / case.rate, f"1 - {predicted.formula} / {asked(case).text}")
+
+
+@law("loop_lag_max_ms", load="rate")
+def blocked_once_lag(case: Case) -> Predicted:
+    """A loop that is blocked for w runs a timer that falls due meanwhile by as much as w late.
+
+    Unit: milliseconds. Source: as blocked_loop_lag. Range: one worker, style blocked; blocks that do not meet (lambda w
+    far below 1) and come at all moments between two ticks of the probe; w above what the machine itself adds, some
+    milliseconds where others compute on it.
+    """
+    _refuse(case.style != "blocked" or case.workers > 1, case, "it is about one blocked event loop")
+    _refuse(case.rate * case.wait_s > MOST_BLOCKED, case, "its blocks meet: send fewer")
+    return Predicted(case.wait_s * 1000, milliseconds(case.wait_s))
 
 
 # What no single trial measures, but sizes and explains a sweep

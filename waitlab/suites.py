@@ -16,11 +16,18 @@ CHAPTERS = {
     "B": "threads and the GIL",
     "C": "the capacity of an event loop, and memory",
     "D": "computing, and how many workers",
+    "E": "Django's road to async",
+    "F": "connections, files, streams and interfaces",
     "L": "whether the lab itself can be believed",
 }
 NAMES = ("quick", *CHAPTERS)
-_FIRST = {"A": 1, "B": 13, "C": 23, "D": 30}
-_LATER = {"C55": "A"}  # an awaited client that is no faster: it belongs beside the blocking ones
+_FIRST = {"A": 1, "B": 13, "C": 23, "D": 30, "E": 35, "F": 42}
+_LAST = 54
+_LATER = {  # numbers that came later, each with those it belongs beside
+    "C55": "A",  # an awaited client that is no faster: the blocking ones
+    "C56": "D",  # replicas: workers
+    "C57": "A",  # what waits in the kernel: what waits in a worker's queue
+}
 
 
 def catalogue() -> list[Experiment]:
@@ -33,7 +40,7 @@ def chapter(number: str) -> str:
     if number in _LATER or number.startswith("L"):
         return _LATER.get(number, "L")
     place = int(number[1:])
-    return next((name for name, first in reversed(_FIRST.items()) if first <= place <= 34), "")
+    return next((name for name, first in reversed(_FIRST.items()) if first <= place <= _LAST), "")
 
 
 def of(asked: Experiment) -> str:

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from array import array
 
+from services.workloads import seek
 from services.workloads.lazy import Lazy
 
 CHUNK_BYTES = 256 * 1024  # what one request holds in memory, however much it reads
@@ -39,8 +40,12 @@ class _File:
 _file = Lazy(_File, close=_File.close)
 
 
-def read(kb: int, cold: bool) -> dict[str, int]:
-    """Read the first `kb` KiB, from the disk itself when `cold`; the index of the last word, -1 for nothing."""
+def read(kb: int, cold: bool, ms: int = 0) -> dict[str, int]:
+    """Read the first `kb` KiB, from the disk itself when `cold`, after `ms` of a slow one; the index of the last word,
+    -1 for nothing.
+    """
+    if ms:
+        seek.seek(ms)
     file, wanted = _file.get(), kb * 1024
     if file.size < wanted:
         file.grow(wanted)
@@ -52,4 +57,4 @@ def read(kb: int, cold: bool) -> dict[str, int]:
         if os.preadv(file.number, [memoryview(chunk)[:length]], at) != length:
             raise OSError(f"the file that read reads ends before byte {at + length}")
     last_word = int.from_bytes(chunk[length - WORD_BYTES : length], sys.byteorder) if wanted else -1
-    return {"kb": kb, "last_word": last_word}
+    return {"kb": kb, "ms": ms, "last_word": last_word}

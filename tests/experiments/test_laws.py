@@ -51,6 +51,7 @@ def value(name: str, of: Case, **measured: float) -> float:
         ("async", "query", "ms=50&driver=asyncpg", 0.05),
         ("async", "fetch", "ms=200", 0.2),
         ("sync", "read", "kb=64", 0),
+        ("sync", "read", "kb=64&ms=200", 0.2),
         ("async", "burn", "rounds=10", 0),
         ("sync", "mixed", "ms=100&rounds=5", 0.1),
         ("async", "profile", "ms=50", 0.15),
@@ -95,6 +96,16 @@ def test_how_waits_add_up(style: str, workload: str, parameters: str, seconds: f
         (case("sample", "def-asyncio-run", users=100), 200),
         (case("sample", "def-asyncio-run-corrected", users=100), 500),
         (case("offload", "gather", "of=sleep&ms=200", users=100), 15),
+        (case("async", "read", "ms=200", users=100), 30),  # in threads of the executor: asyncio has no files
+        (case("blocked", "read", "ms=200", users=100), 5),
+        (case("sync", "read", "ms=200", users=100), 200),
+        (case("async", "fetch", users=100, upstream_concurrency=10), 50),
+        (case("async", "fetch", users=100, workers=2, upstream_concurrency=10), 50),  # one upstream for both
+        (case("async", "fetch", users=100, upstream_delay_s=0.3), 200),
+        (case("async", "fetch", users=100, upstream_concurrency=10, upstream_delay_s=0.3), 20),
+        (case("async", "profile", "ms=50", users=100, upstream_concurrency=2, upstream_delay_s=0.05), 20),
+        (case("async", "profile", "ms=50", users=100, upstream_delay_s=0.85), 100),
+        (case("async", "sleep", users=100, upstream_concurrency=1, upstream_delay_s=1), 500),  # it calls none
         (case("blocked", "gather", "of=sleep&ms=200", users=100), 2.5),
     ],
 )
@@ -121,6 +132,11 @@ def test_concurrency_limit(of: Case, answers_per_s: float) -> None:
         ("victim_queue", case("sync", users=160), 605),
         ("victim_queue", case("blocked", "sleep", "ms=50", users=20), 1500),
         ("blocked_loop_lag", case("blocked", "sleep", "ms=50", users=20), 1000),
+        ("service_time", case("async", "fetch", users=100, upstream_concurrency=10), 2000),
+        ("accept_queue", wsgi(workers=1, users=10), 9),
+        ("accept_queue", wsgi(workers=2, users=10, backlog=7), 8),
+        ("accept_queue", wsgi(workers=1, users=30, backlog=5), 6),
+        ("blocked_once_lag", case("blocked", "sleep", "ms=50", rate=7.0), 50),
         ("first_finish", case("blocked", "sleep", "ms=2000", concurrent=2), 2000),
         ("last_finish", case("blocked", "sleep", "ms=2000", concurrent=2), 4000),
         ("last_finish", case("async", "sleep", "ms=2000", concurrent=2), 2000),
@@ -190,6 +206,10 @@ def test_knee_and_workers_needed() -> None:
         ("victim_queue", case("sync", users=40), "at_most"),
         ("blocked_loop_lag", case("blocked", users=20, workers=2), "one blocked"),
         ("backlog_growth", wsgi(workers=4, rate=20.0), "at_most"),
+        ("accept_queue", wsgi(workers=4, users=4), "at_most"),
+        ("accept_queue", wsgi(worker_class="gthread", threads=4, users=40), "accept connections"),
+        ("blocked_once_lag", case("async", rate=7.0), "one blocked"),
+        ("blocked_once_lag", case("blocked", rate=7.0), "blocks meet"),
         ("concurrency_limit", case("async", "sleep", "", users=5), "write it into the request"),
         ("concurrency_limit", case("async", "depends", "ms=5", users=5), "write it into the request"),
         ("concurrency_limit", case("async", "sleep", "ms=2e2", users=5), "whole number"),
@@ -227,7 +247,7 @@ def test_every_law_says_source_unit_and_range() -> None:
 def computed(formula: str) -> float:
     """What a formula gives when its units are left out."""
     numbers = re.sub(
-        r"(?<=\d) (?:event loops?|executor threads?|at once|[a-zA-Z]+(?:/s)?)",
+        r"(?<=\d) (?:event loops?|executor threads?|upstream places?|at once|[a-zA-Z]+(?:/s)?)",
         "",
         formula.split(", with", maxsplit=1)[0],
     )
@@ -237,7 +257,7 @@ def computed(formula: str) -> float:
 CASES = st.builds(
     case,
     st.sampled_from(["sync", "async", "blocked", "offload"]),
-    st.sampled_from(["sleep", "query", "profile", "burn", "mixed"]),
+    st.sampled_from(["sleep", "query", "fetch", "profile", "read", "burn", "mixed"]),
     st.integers(1, 5_000).map(lambda ms: f"ms={ms}"),
     worker_class=st.sampled_from(["sync", "gthread", "asgi"]),
     workers=st.integers(1, 64),
@@ -246,6 +266,9 @@ CASES = st.builds(
     cores=st.integers(1, 8),
     users=st.integers(1, 2_000),
     think_s=st.sampled_from([0.0, 0.05, 1.0]),
+    backlog=st.integers(1, 2_048),
+    upstream_concurrency=st.integers(0, 50),
+    upstream_delay_s=st.sampled_from([0.0, 0.3]),
 )
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.ports import free_port, free_ports
 from waitlab.errors import LabError
-from waitlab.runner.surroundings import POSTGRES, UPSTREAM, refuse_other_load, surroundings
+from waitlab.runner.surroundings import POSTGRES, UPSTREAM, refuse_other_load, surroundings, with_upstream
 from waitlab.runtime import pages
 from waitlab.runtime.local import lab, postgres
 from waitlab.runtime.local.state import PROJECT, Home
@@ -139,6 +139,21 @@ def test_an_upstream_that_was_slowed_by_hand_is_found(environment: dict[str, str
         set_by_hand(around.settings["UPSTREAM_URL"])
         assert "was told to be slow or to fail" in around.ailment({UPSTREAM})
         assert around.ailment(()) == ""
+
+
+def test_a_trial_may_have_an_upstream_of_its_own(environment: dict[str, str], tmp_path: Path) -> None:
+    with surroundings({UPSTREAM}, 0, environment) as around:
+        with with_upstream(around, {"concurrency": 5, "keep_alive": False}, tmp_path) as own:
+            url = own.settings["UPSTREAM_URL"]
+            assert url != around.settings["UPSTREAM_URL"]
+            told = json.loads(pages.get(f"{url}/settings", 1.0)[1])
+            assert (told["concurrency"], told["keep_alive"], told["delay_ms"]) == (5, False, 0)
+            assert own.ailment({UPSTREAM}) == around.ailment({UPSTREAM}) == ""
+            set_by_hand(url)
+            assert "was told to be slow or to fail" in own.ailment({UPSTREAM})
+        assert pages.unreachable(url, 1.0)
+        with with_upstream(around, {}, tmp_path) as same:
+            assert same is around
 
 
 def set_by_hand(url: str) -> None:

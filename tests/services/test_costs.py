@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from service_stacks import Loop, Stack
 
-from services.workloads import rounds
+from services.workloads import rounds, seek
 
 WAITS = ("sleep?ms=400", "query?ms=400", "fetch?ms=400", "mixed?ms=400&rounds=1", "profile?ms=140")
 
@@ -135,6 +135,42 @@ def test_two_blocked_requests_take_turns_and_two_awaiting_ones_do_not(stacks: di
 @pytest.mark.parametrize("dep", ["sync", "async", "session"])
 def test_a_dependency_waits(stacks: dict[str, Stack], style: str, dep: str) -> None:
     assert seconds(lambda: stacks["fastapi"].get(f"/{style}/depends?dep={dep}&ms=300")) >= 0.3
+
+
+def test_a_slow_disk_holds_the_thread_that_reads_it_in_the_kernel(stacks: dict[str, Stack]) -> None:
+    stacks["fastapi"].get("/sync/read?kb=8&ms=1")  # makes what later reads share
+    reading = threading.Thread(target=seek.seek, args=(300,))
+    reading.start()
+    time.sleep(0.1)
+    status = Path(f"/proc/self/task/{reading.native_id}/status").read_text()
+    sleeps_in = Path(f"/proc/self/task/{reading.native_id}/wchan").read_text()
+    reading.join()
+    assert "State:\tS" in status
+    assert "pipe" in sleeps_in or sleeps_in == "0"  # which a kernel may keep to itself
+
+
+@pytest.mark.parametrize(
+    ("style", "least_s", "most_s"), [("blocked", 0.8, 9), ("async", 0.4, 0.75), ("sync", 0.4, 0.75)]
+)
+def test_two_reads_of_a_slow_disk_overlap_where_threads_wait(
+    stacks: dict[str, Stack], style: str, least_s: float, most_s: float
+) -> None:
+    assert least_s <= seconds(lambda: stacks["fastapi"].all([f"/{style}/read?kb=8&ms=400"] * 2)) < most_s
+
+
+def test_reads_of_a_slow_disk_end_in_the_order_of_their_times() -> None:
+    ended: list[int] = []
+
+    def read(ms: int) -> None:
+        seek.seek(ms)
+        ended.append(ms)
+
+    reading = [threading.Thread(target=read, args=(ms,)) for ms in (300, 100, 200, 0)]
+    for one in reading:
+        one.start()
+    for one in reading:
+        one.join()
+    assert ended == [0, 100, 200, 300]
 
 
 def disk_bytes() -> int:

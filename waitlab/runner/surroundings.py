@@ -12,11 +12,12 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from waitlab import process, runtime
 from waitlab.errors import LabError
+from waitlab.experiment.question import Value
 from waitlab.runtime import pages
 from waitlab.runtime.local import certificate, health, logs, plan, ports, postgres, state
 from waitlab.runtime.local.state import PROJECT, Home, LabState
@@ -28,7 +29,10 @@ TITLES = {POSTGRES: "PostgreSQL", UPSTREAM: "the upstream"}
 INHERITED = frozenset(plan.INHERITED) - {"OTLP_ENDPOINT"}  # spans of a trial go to a file, so that nobody else waits
 START_SECONDS = 15.0
 PATIENCE_SECONDS = 1.0
-AS_IT_IS = {"delay_ms": 0, "jitter_ms": 0, "error_rate": 0, "concurrency": 0, "rate": 0, "keep_alive": True}
+AS_IT_IS: Mapping[str, object] = {
+    **{"delay_ms": 0, "jitter_ms": 0, "error_rate": 0},
+    **{"concurrency": 0, "rate": 0, "keep_alive": True},
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Surroundings:
     inherited: Mapping[str, str]
     settings: Mapping[str, str]
     pids: tuple[int, ...] = ()  # of a running lab: what they compute is computed for the trial
+    upstream: Mapping[str, object] = field(default_factory=lambda: AS_IT_IS)  # how it must be set
 
     def given(self, needs: Collection[str]) -> dict[str, str]:
         """The settings of a service that needs these dependencies, and of no other."""
@@ -47,7 +52,8 @@ class Surroundings:
 
     def ailment(self, needs: Collection[str]) -> str:
         """Why a trial that needs these cannot be, or could not have been, measured; empty when it can."""
-        return next(filter(None, (_ailment(need, self.settings.get(SETTINGS[need][0], "")) for need in needs)), "")
+        found = (_ailment(need, self.settings.get(SETTINGS[need][0], ""), self.upstream) for need in needs)
+        return next(filter(None, found), "")
 
 
 @contextmanager
@@ -69,8 +75,28 @@ def surroundings(needs: Collection[str], connections: int, environment: Mapping[
         if POSTGRES in needs and "DATABASE_URL" not in found:
             found["DATABASE_URL"] = stack.enter_context(postgres.running(folder / POSTGRES, _free_port()))
         if UPSTREAM in needs and "UPSTREAM_URL" not in found:
-            found |= stack.enter_context(_upstream(home, folder, inherited))
+            found |= stack.enter_context(_upstream(home.folder, folder, inherited))
         yield Surroundings(folder, targets, inherited, found, pids)
+
+
+@contextmanager
+def with_upstream(around: Surroundings, told: Mapping[str, Value], folder: Path) -> Iterator[Surroundings]:
+    """The same, with an upstream of its own that is set as `told`, its log in `folder`; as it was where nothing is."""
+    if not told:
+        yield around
+        return
+    with _upstream(around.folder, folder, around.inherited, told) as found:
+        yield replace(around, settings={**around.settings, **found}, upstream={**AS_IT_IS, **told})
+
+
+def upstream_command(told: Mapping[str, Value]) -> str:
+    """What a person would type to start an upstream that is set so."""
+    words = [f"{name}={value}" for name, value in _as_environment(told).items()]
+    return " ".join([*words, "python -m services.upstream"])
+
+
+def _as_environment(told: Mapping[str, Value]) -> dict[str, str]:
+    return {name.upper(): str(int(value)) for name, value in told.items()}
 
 
 def refuse_other_load(targets: Path) -> None:
@@ -161,30 +187,36 @@ def _addresses_of_upstream(home: Home, lab: LabState) -> dict[str, str]:
 
 
 @contextmanager
-def _upstream(home: Home, folder: Path, inherited: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """An upstream of this run's own: the settings that lead to it."""
-    certificate.ensure(home.folder)
+def _upstream(
+    certificates: Path, folder: Path, inherited: Mapping[str, str], told: Mapping[str, Value] | None = None
+) -> Iterator[dict[str, str]]:
+    """An upstream of this run's own, set as it is `told`: the settings that lead to it."""
+    told = told or {}
+    certificate.ensure(certificates)
     plain, tls = _free_port(), _free_port()
     log = folder / "upstream.log"
-    told = {"PORT": str(plain), "TLS_PORT": str(tls), "CERTIFICATE": str(home.folder / certificate.SERVER)}
+    environment = {"PORT": str(plain), "TLS_PORT": str(tls), "CERTIFICATE": str(certificates / certificate.SERVER)}
     child = process.start(
-        [sys.executable, "-m", "services.upstream"], environment={**inherited, **told}, log=log, cwd=PROJECT
+        [sys.executable, "-m", "services.upstream"],
+        environment={**inherited, **environment, **_as_environment(told)},
+        log=log,
+        cwd=PROJECT,
     )
     try:
         url = f"http://127.0.0.1:{plain}"
-        _await_upstream(child, url, log)
+        _await_upstream(child, url, log, {**AS_IT_IS, **told})
         yield {
             "UPSTREAM_URL": url,
             "UPSTREAM_TLS_URL": f"https://127.0.0.1:{tls}",
-            "UPSTREAM_CA": str(home.folder / certificate.AUTHORITY),
+            "UPSTREAM_CA": str(certificates / certificate.AUTHORITY),
         }
     finally:
         process.stop(child)
 
 
-def _await_upstream(child: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _await_upstream(child: subprocess.Popen[bytes], url: str, log: Path, wanted: Mapping[str, object]) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while _ailment(UPSTREAM, url):
+    while _ailment(UPSTREAM, url, wanted):
         if child.poll() is not None or time.monotonic() > deadline:
             raise LabError(f"the upstream did not start:\n{logs.last_words(log)}", "./lab doctor looks further", 122)
         time.sleep(0.05)
@@ -196,15 +228,15 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _ailment(need: str, url: str) -> str:
-    """Why a dependency is none, in words; empty when it answers as it should."""
+def _ailment(need: str, url: str, upstream: Mapping[str, object] = AS_IT_IS) -> str:
+    """Why a dependency is none, in words; empty when it answers as it should, the upstream set as it must be."""
     if not url:
         return f"{TITLES[need]} is not there"
     if need == POSTGRES:
         return "" if postgres.accepts(url) else f"{TITLES[need]} accepts no connection"
     try:
         status, body = pages.get(f"{url}/settings", PATIENCE_SECONDS)
-        set_by_hand = json.loads(body) != AS_IT_IS
+        set_by_hand = json.loads(body) != upstream
     except (OSError, ValueError):
         return f"{TITLES[need]} does not answer"
     if status != 200 or set_by_hand:
