@@ -7,5 +7,6 @@ KEEP_ALIVE_SECONDS = 75
 GRACEFUL_SECONDS = 5
 # Long enough for a parameter of 10,000 digits to reach the application, which answers a problem document.
 REQUEST_LINE_BYTES = 65_536
+HEAD_BYTES = 131_072  # of a whole head; only uvicorn has no bound of its own
 # The longest message of a WebSocket; the servers' own 16 MiB, times its connections, is more than the lab's memory.
 WEBSOCKET_MESSAGE_BYTES = 65_536

@@ -17,6 +17,7 @@ from uvicorn.supervisors import multiprocess
 
 from waitlab import telemetry
 from waitlab.serve import application, limits
+from waitlab.serve.uvicorn_http import BoundedHttp
 from waitlab.serve.settings import Settings
 
 
@@ -67,6 +68,7 @@ def run(settings: Settings, descriptor: int) -> None:
         factory=True,
         workers=settings.workers,
         loop=settings.loop,
+        http=BoundedHttp,
         backlog=settings.backlog,
         access_log=False,
         timeout_keep_alive=limits.KEEP_ALIVE_SECONDS,
