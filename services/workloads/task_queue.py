@@ -120,8 +120,8 @@ class _Asker:
             return
         logger.warning("the task queue's connection ended", exc_info=listening.exception())
         _asker.close(self)
-        waiting: asyncio.Future[Any]
-        for waiting in (self._backend, *self._waiting.values()):
+        futures: list[asyncio.Future[Any]] = [self._backend, *self._waiting.values()]
+        for waiting in futures:
             if not waiting.done():
                 waiting.set_exception(database.failed())
                 waiting.exception()  # it may be that nobody awaits it

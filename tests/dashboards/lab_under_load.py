@@ -103,6 +103,16 @@ def database_exhausted(run: Run) -> None:
         run.until_fires("DatabasePoolExhausted")
 
 
+QUEUEING_USERS = 12  # of each worker
+
+
+def queueing(run: Run) -> None:
+    """Far more tasks than consumers, so that nearly all of an answer's time is the wait for one of them."""
+    target = "/offload/burn?to=queue&rounds=50"
+    with run.users("fastapi", target, everyone(FASTAPI_WORKERS, QUEUEING_USERS)), run.steady("queueing", seconds=14):
+        pass
+
+
 def failing(run: Run) -> None:
     """The outside world fails: who calls it fails too, and who does not is not counted among the failures."""
     run.upstream(error_rate=100)
@@ -191,6 +201,7 @@ PHASES = (
     one_block_at_a_time,
     threads_exhausted,
     database_exhausted,
+    queueing,
     failing,
     burning,
     generator_saturated,

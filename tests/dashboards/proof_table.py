@@ -9,7 +9,15 @@ from typing import Any
 
 from tests.dashboards import kernel_truths, truths
 from tests.dashboards.kernel_truths import CPUS, cpu_share, grown, wait_share, whose_service
-from tests.dashboards.lab_under_load import EXECUTOR_THREADS, POOL_SIZE, QUEUED, THREADS, TOKENS, WORKERS
+from tests.dashboards.lab_under_load import (
+    EXECUTOR_THREADS,
+    POOL_SIZE,
+    QUEUED,
+    QUEUEING_USERS,
+    THREADS,
+    TOKENS,
+    WORKERS,
+)
 from tests.dashboards.proofs import Proof, last, median
 from tests.dashboards.truths import (
     average,
@@ -41,6 +49,8 @@ ALONE: Mapping[str, Any] = {"by": ()}
 BY_WORKER: Mapping[str, Any] = {"by": ("service", "worker")}
 
 FLASK, FASTAPI = WORKERS["flask"], WORKERS["fastapi"]
+# By Little's law: all users but those whose tasks a consumer has. Each worker has as many consumers as there are CPUs.
+QUEUED_SHARE = max(0.0, 1 - CPUS / QUEUEING_USERS) * 0.9
 CONFIGURED = {
     f"flask gunicorn gthread {THREADS} {POOL_SIZE}": FLASK,
     f"fastapi uvicorn asgi 1 {POOL_SIZE}": FASTAPI,
@@ -171,6 +181,9 @@ WHERE: Panels = {
     },
     "Wait for a database connection: p95": {
         "{{service}}": (Proof("database", in_bucket(0.95, everyone, less=0.5), WAIT),)
+    },
+    "Wait in the task queue: p95": {
+        "{{service}}": (Proof("queueing", truths.in_bucket_of_share(0.95, QUEUED_SHARE, everyone), WAIT),)
     },
 }
 

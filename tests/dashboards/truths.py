@@ -88,6 +88,18 @@ def in_bucket(q: float, witness: Callable[[Run], list[Request]], key: Key = serv
     return between(bound(0), bound(1))
 
 
+def in_bucket_of_share(q: float, least: float, witness: Callable[[Run], list[Request]]) -> Truth:
+    """Of times of which the test knows that they are a share `least` of an answer's time, or more: their bounds."""
+
+    def low(requests: list[Request]) -> float:
+        return bucket(least * quantile(q, [request.seconds for request in requests]))[0]
+
+    def high(requests: list[Request]) -> float:
+        return bucket(quantile(q, [request.seconds for request in requests]))[1]
+
+    return between(windowed(witness, service, low), windowed(witness, service, high))
+
+
 def bucket(seconds: float) -> tuple[float, float]:
     """The bounds of the bucket of a time; of both buckets where it lies within 1 % of the bound between them."""
     low = max((bound for bound in (0.0, *REQUEST_BUCKETS) if bound < seconds * 0.99), default=0.0)

@@ -22,6 +22,10 @@ CLIENT = Client(
     cpu_ratio=0.2,
     response_us={90_000: 1000, 100_000: 900, 200_000: 90, 400_000: 10},
     victim_us={1_000: 100, 3_000: 95, 50_000: 5},
+    connections_held=1000,
+    first_event_us={2_000: 30, 4_000: 10},
+    event_gap_us={100_000: 190, 120_000: 10},
+    round_trip_us={500: 250},
 )
 WORKER = Worker(1500, 1.5, 30_000_000, 6, 3000, 30)
 SERVER = Server(
@@ -35,7 +39,9 @@ SERVER = Server(
     duration_p95_s=0.09,
     loop_lag_max_s=0.02,
     pool_wait_p95_s=0.003,
+    task_queue_mean_s=0.004,
     accept_queue_max=7,
+    pss_before_bytes=45_000_000,
 )
 SLICES = tuple(Slice(float(at), 1.0, 200, 0.2 + 0.25 * at) for at in range(10))
 FULL = replace(NOTHING, client=CLIENT, server=SERVER, slices=SLICES)
@@ -59,10 +65,17 @@ PAIR = replace(NOTHING, singles=SINGLES)
         (FULL, "victim_p95_ms", 3),
         (FULL, "victim_p99_ms", None),  # 200 answers are too few
         (FULL, "victim_max_ms", 50),
+        (FULL, "connections_held", 1000),
+        (FULL, "kb_per_connection", 5),
+        (FULL, "first_event_ms", 2),
+        (FULL, "event_gap_p95_ms", 100),
+        (FULL, "round_trip_p95_ms", 0.5),
+        (FULL, "messages_per_s", 25),
         (FULL, "server_mean_ms", 50),
         (FULL, "server_p95_ms", 90),
         (FULL, "queue_mean_ms", 45),
         (FULL, "pool_wait_p95_ms", 3),
+        (FULL, "task_queue_mean_ms", 4),
         (FULL, "loop_lag_max_ms", 20),
         (FULL, "accept_queue_max", 7),
         (FULL, "cpu_ms_per_request", 1),
@@ -104,7 +117,10 @@ def test_every_quantity_is_tested_here() -> None:
         replace(
             NOTHING,
             client=replace(
-                CLIENT, users=0, seconds=0.0, counted=0, failures=0, cpu_ratio=0.0, response_us={}, victim_us={}
+                CLIENT,
+                **dict.fromkeys(("users", "counted", "failures", "seconds", "cpu_ratio"), 0),
+                **{name: {} for name in vars(CLIENT) if name.endswith("_us")},
+                connections_held=None,
             ),
         ),
         replace(NOTHING, server=replace(SERVER, workers={})),
@@ -118,12 +134,14 @@ def test_what_cannot_be_computed_is_none_and_never_0(quantity: str, trial: Trial
 @pytest.mark.parametrize(
     ("changed", "lost"),
     [
+        ({"pss_before_bytes": 0}, "kb_per_connection"),
         ({"queue_count": 0}, "queue_mean_ms"),
         ({"duration_mean_s": 0.0}, "server_mean_ms"),
         ({"duration_mean_s": 0.0}, "in_flight"),
         ({"duration_p95_s": 0.0}, "server_p95_ms"),
         ({"loop_lag_max_s": 0.0}, "loop_lag_max_ms"),
         ({"pool_wait_p95_s": 0.0}, "pool_wait_p95_ms"),
+        ({"task_queue_mean_s": 0.0}, "task_queue_mean_ms"),
         ({"workers": {"1": replace(WORKER, cpu_s=0.0)}}, "cpu_ms_per_request"),
         ({"workers": {"1": replace(WORKER, cpu_s=0.0)}}, "waiting_ratio"),
         ({"workers": {"1": replace(WORKER, completed=0)}}, "busiest_share"),

@@ -1,4 +1,4 @@
-"""The applications behind real servers: bad input on the wire, gevent's overlap, processes that die with a worker."""
+"""Every server: the whole contract, bad input on the wire, gevent's overlap, and who dies with a worker."""
 
 import os
 import socket
@@ -7,19 +7,29 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from service_stacks import Part
 
+from services import contract
+from tests import conformance
 from tests.ports import free_port
 from tests.waiting import wait_for
 from waitlab import process
 
+FLASK = {"SERVICE": "flask", "APP": contract.SERVICES["flask"].app}
+FASTAPI = {"SERVICE": "fastapi", "APP": contract.SERVICES["fastapi"].app}
 SERVERS = {
-    "gevent": ("flask", "gunicorn"),
-    "uvicorn": ("fastapi", "uvicorn"),
-    "asgi": ("fastapi", "gunicorn"),
+    "flask sync": FLASK,
+    "flask gthread": FLASK | {"WORKER_CLASS": "gthread", "THREADS": "4"},
+    "flask gevent": FLASK | {"WORKER_CLASS": "gevent"},
+    "fastapi gunicorn": FASTAPI | {"SERVER": "gunicorn", "WORKER_CLASS": "asgi"},
+    "fastapi uvicorn asyncio": FASTAPI | {"SERVER": "uvicorn", "LOOP": "asyncio"},
+    "fastapi uvicorn uvloop": FASTAPI | {"SERVER": "uvicorn", "LOOP": "uvloop"},
+    "fastapi hypercorn asyncio": FASTAPI | {"SERVER": "hypercorn", "LOOP": "asyncio"},
+    "fastapi hypercorn uvloop": FASTAPI | {"SERVER": "hypercorn", "LOOP": "uvloop"},
 }
 ON_THE_WIRE = [
     b"GET /sync/sleep?ms=" + b"9" * 10_000 + b" HTTP/1.1\r\nHost: lab\r\n\r\n",
@@ -37,20 +47,18 @@ ON_THE_WIRE = [
 
 
 @pytest.fixture(params=SERVERS)
-def server(request: pytest.FixtureRequest, tmp_path: Path, upstream: Part, database: Part) -> Iterator[Part]:
-    service, kind = SERVERS[request.param]
+def server(request: pytest.FixtureRequest, tmp_path: Path, upstream: Part, wired: dict[str, Any]) -> Iterator[Part]:
     port = free_port()
     environment = {
         "PATH": os.environ["PATH"],
-        "SERVICE": service,
-        "APP": f"services.{service}_app:app",
-        "SERVER": kind,
-        "WORKER_CLASS": "asgi" if kind == "uvicorn" else request.param,
+        **SERVERS[request.param],
         "WORKERS": "1",
         "PORT": str(port),
         "RUN_DIR": str(tmp_path / "run"),
-        "DATABASE_URL": database.url,
-        "UPSTREAM_URL": upstream.url,
+        "DATABASE_URL": wired["database_url"],
+        "UPSTREAM_URL": wired["upstream_url"],
+        "UPSTREAM_TLS_URL": wired["upstream_tls_url"],
+        "UPSTREAM_CA": wired["upstream_ca"],
     }
     url = f"http://127.0.0.1:{port}"
     part = Part([sys.executable, "-m", "waitlab.serve"], environment, lambda: is_ready(url), url, tmp_path / "log")
@@ -89,14 +97,19 @@ def test_a_worker(server: Part) -> None:
         assert b"application/problem+json" in answer or b"400" in answer[:16] or answer == b""
     assert worker(server) == pid
 
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
-        style = "sync" if server.environment["SERVICE"] == "flask" else "async"
-        for workload in ("sleep?ms=5", "query?ms=5", "fetch?ms=5", "read", "burn", "mixed?ms=5", "profile?ms=5"):
-            assert client.get(f"/{style}/{workload}").status_code == 200, workload
-        if server.environment["WORKER_CLASS"] == "gevent":
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client:
+        service = server.environment["SERVICE"]
+        with ThreadPoolExecutor(4) as threads:
+            every = [triple for triple in conformance.EVERY if triple[0] == service]
+            if is_gevent := server.environment.get("WORKER_CLASS") == "gevent":
+                every = [triple for triple in every if triple[1] != "async"]
+            list(threads.map(lambda triple: conformance.check(client.get, *triple), every))
+        if is_gevent:
             check_overlap(client)
-        if server.environment["SERVER"] == "uvicorn":
-            check_that_burning_processes_die_with(pid, client)
+            answer = client.get("/async/ping")
+            assert (answer.status_code, answer.json()["detail"]) == (404, contract.NOT_UNDER_GEVENT)
+        if service == "fastapi":
+            check_that_what_burns_dies_with(pid, client)
 
 
 def check_overlap(client: httpx.Client) -> None:
@@ -109,10 +122,11 @@ def check_overlap(client: httpx.Client) -> None:
             assert time.monotonic() - began < 2
 
 
-def check_that_burning_processes_die_with(pid: int, client: httpx.Client) -> None:
-    assert client.get("/offload/burn").json()["rounds"] == 10
+def check_that_what_burns_dies_with(pid: int, client: httpx.Client) -> None:
+    """The processes of `to=processes`, and the consumers of `to=queue`; the delay that these caused is counted."""
+    assert "lab_task_queue_seconds_count" in client.get("/metrics").text
     burning = process.children(pid)
-    assert burning
+    assert len(burning) >= 2
     assert "/dev/shm/" not in Path(f"/proc/{pid}/maps").read_text()  # a name there would outlive a kill
     os.kill(pid, 9)
     wait_for(lambda: not any(process.is_alive(child) for child in burning), "the end of what burns")

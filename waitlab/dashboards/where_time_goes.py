@@ -166,7 +166,7 @@ ACCEPT_QUEUE_FULL = Panel(
     width=3,
 )
 
-_DATABASE = 'service=~"$service", pool=~"psycopg.*|asyncpg"'
+_DATABASE = 'service=~"$service", pool=~"psycopg.*|asyncpg|sqlalchemy.*|django"'
 _NO_DATABASE = "no request has asked for the database yet"
 
 POOL = Panel(
@@ -196,7 +196,6 @@ POOL = Panel(
         ),
     ),
     unit="short",
-    width=12,
 )
 
 POOL_WAIT = Panel(
@@ -215,7 +214,25 @@ POOL_WAIT = Panel(
         ),
     ),
     unit="s",
-    width=12,
+)
+
+TASK_QUEUE = Panel(
+    title="Wait in the task queue: p95",
+    description=(
+        "How long tasks of `offload/burn?to=queue` waited in PostgreSQL until a consumer took them, as the worker that "
+        "asked was told; their work comes after that. It cannot show tasks that wait still, nor those that nobody took "
+        "in time: they are failures."
+    ),
+    queries=(
+        Query(
+            "histogram_quantile(0.95, sum by (service, le) (rate(lab_task_queue_seconds_bucket"
+            '{service=~"$service"}[$__rate_interval])))',
+            "{{service}}",
+            line="dashed",
+            may_be_empty="no request has asked for a task yet",
+        ),
+    ),
+    unit="s",
 )
 
 DASHBOARD = Dashboard(
@@ -224,6 +241,6 @@ DASHBOARD = Dashboard(
     description="What clients waited, what the server saw of it, and the queues in which the difference lies.",
     rows=(
         Row("In front of the application, and inside", (WITNESSES, LOOP_LAG, QUEUE, SHARES)),
-        Row("The queues", (TOKENS, EXECUTOR, ACCEPT_QUEUE, ACCEPT_QUEUE_FULL, POOL, POOL_WAIT)),
+        Row("The queues", (TOKENS, EXECUTOR, ACCEPT_QUEUE, ACCEPT_QUEUE_FULL, POOL, POOL_WAIT, TASK_QUEUE)),
     ),
 )

@@ -1,4 +1,4 @@
-"""One worker of hypercorn: `python -m waitlab.serve.hypercorn_worker FD` serves APP on the listening socket it inherits.
+"""One worker of hypercorn: `python -m waitlab.serve.hypercorn_worker FD` serves APP on the inherited listening socket.
 
 hypercorn is imported in functions: the processes that a worker spawns import its main module too, and need none of it.
 """

@@ -48,9 +48,7 @@ class Supervisor:
         """As many workers as are wanted: the newest leaves first."""
         while len(self._workers) < self._wanted:
             command = [sys.executable, "-m", "waitlab.serve.hypercorn_worker", str(self._descriptor)]
-            self._workers.append(
-                process.start(command, environment=os.environ, log=None, pass_fds=(self._descriptor,))
-            )
+            self._workers.append(process.start(command, environment=os.environ, log=None, pass_fds=(self._descriptor,)))
         while len(self._workers) > self._wanted:
             self._leaving.append(self._workers.pop())
             self._leaving[-1].terminate()
