@@ -28,7 +28,7 @@ lab-down: ## stop the lab and leave nothing behind
 demo: ## two requests at once, blocked and awaited, drawn as bars on a time axis (20 s)
 	@./lab demo
 
-load: ## a bounded load on both stacks of the running lab, I/O-bound and CPU-bound, as two tables (45 s)
+load: ## a bounded load on every stack of the running lab, I/O-bound and CPU-bound, as two tables (70 s)
 	@./lab load
 
 scale: ## change worker counts live: make scale SERVICE=flask WORKERS=4

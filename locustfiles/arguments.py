@@ -66,7 +66,7 @@ def arguments(addresses: Mapping[str, str], shapes: Iterable[str]) -> dict[str, 
         Argument(
             "style",
             NATURAL,
-            "where a request waits; natural = sync on Flask, async on FastAPI",
+            "where a request waits; natural = sync on WSGI, async on ASGI",
             (NATURAL, *STYLES, SAMPLE),
         ),
         Argument(

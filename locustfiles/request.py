@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from services import parameters
-from services.contract import SAMPLE, SAMPLES, SERVICES, offered, reason
+from services.contract import NO_SOCKET, SAMPLE, SAMPLES, SERVICES, SOCKET, SOCKET_NAME, offered, reason
 from services.problem import Problem
 
+ONLY = ("sse", SOCKET_NAME[1])  # workloads of user classes that can do nothing else
+HELD = "HELD"  # the request type of a connection that is held: no request
 NATURAL = "natural"  # a choice left open: the service's own style, the user class's own workload
-_NAME = re.compile(r"(\w+) /(\w+)/([\w-]+)")
+_NAME = re.compile(r"([\w-]+) /(\w+)/([\w-]+)")
 
 
 class Refused(argparse.ArgumentTypeError):
@@ -34,15 +36,20 @@ class Request:
     @property
     def target(self) -> str:
         """Path and query."""
-        return f"/{self.style}/{self.workload}" + (f"?{self.query}" if self.query else "")
+        path = SOCKET if (self.style, self.workload) == SOCKET_NAME else f"/{self.style}/{self.workload}"
+        return path + (f"?{self.query}" if self.query else "")
 
 
 @lru_cache(maxsize=256)  # asked once a request, so that an edit in the web UI reaches running users at their next one
 def resolve(service: str, style: str, workload: str, query: str, own_workload: str) -> Request:
     """The request these choices mean for a user class whose workload is `own_workload`; Refused if not on offer."""
+    if own_workload in ONLY and workload not in (NATURAL, own_workload):
+        raise Refused(f"It does {own_workload} and nothing else: leave workload {NATURAL}.")
     workload = own_workload if workload == NATURAL else workload
-    style = natural_style(service, workload) if style == NATURAL else style
     query = query.strip()
+    if workload == SOCKET_NAME[1]:
+        return _socket(service, style, query)
+    style = natural_style(service, workload) if style == NATURAL else style
     request = Request(service, style, workload, query)
     endpoint = offered(service).get(f"/{style}/{workload}")
     if endpoint is None:
@@ -53,6 +60,14 @@ def resolve(service: str, style: str, workload: str, query: str, own_workload: s
     except Problem as problem:
         raise Refused(f"{request.name} does not take the parameters {query!r}. {problem.detail}") from None
     return request
+
+
+def _socket(service: str, style: str, query: str) -> Request:
+    if why := NO_SOCKET.get(service):
+        raise Refused(f"{service} does not offer {SOCKET}. {why}")
+    if style not in (NATURAL, SOCKET_NAME[0]) or query:
+        raise Refused(f"{SOCKET} has no style and no parameters: leave style {NATURAL} and parameters empty.")
+    return Request(service, *SOCKET_NAME, "")
 
 
 @lru_cache(maxsize=256)

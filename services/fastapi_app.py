@@ -13,14 +13,16 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response, WebSocket
+from fastapi.responses import StreamingResponse
 from starlette.middleware import Middleware
 
-from services import contract, guard, health, samples, settings
+from services import contract, guard, health, samples, settings, sockets
 from services.lifespan import lifespan
-from services.workloads import awaiting, blocking
+from services.workloads import awaiting, blocking, streams
 from services.workloads.awaiting import offload
 from services.workloads.blocking import Answer
+from services.workloads.streams import EVENTS, LINES
 
 configure = settings.configure
 unmeasured = contract.UNMEASURED
@@ -118,23 +120,23 @@ async def offload_fetch(ms: int, client: str, tls: bool) -> Answer:
 
 
 @get("/sync/read")
-def sync_read(kb: int, cold: bool) -> Answer:
-    return blocking.read(kb, cold)
+def sync_read(kb: int, cold: bool, ms: int) -> Answer:
+    return blocking.read(kb, cold, ms)
 
 
 @get("/async/read")
-async def async_read(kb: int, cold: bool) -> Answer:
-    return await awaiting.read(kb, cold)
+async def async_read(kb: int, cold: bool, ms: int) -> Answer:
+    return await awaiting.read(kb, cold, ms)
 
 
 @get("/blocked/read")
-async def blocked_read(kb: int, cold: bool) -> Answer:
-    return blocking.read(kb, cold)
+async def blocked_read(kb: int, cold: bool, ms: int) -> Answer:
+    return blocking.read(kb, cold, ms)
 
 
 @get("/offload/read")
-async def offload_read(kb: int, cold: bool) -> Answer:
-    return await offload(blocking.read, kb, cold)
+async def offload_read(kb: int, cold: bool, ms: int) -> Answer:
+    return await offload(blocking.read, kb, cold, ms)
 
 
 @get("/sync/burn")
@@ -153,8 +155,8 @@ async def blocked_burn(rounds: int, kind: str) -> Answer:
 
 
 @get("/offload/burn")
-async def offload_burn(rounds: int, kind: str) -> Answer:
-    return await awaiting.offload_burn(rounds, kind)
+async def offload_burn(rounds: int, kind: str, to: str) -> Answer:
+    return await awaiting.offload_burn(rounds, kind, to)
 
 
 @get("/sync/mixed")
@@ -218,6 +220,27 @@ async def async_session() -> AsyncIterator[Any]:
         yield held
 
 
+def sync_orm_session() -> Iterator[Any]:
+    with blocking.orm_session() as held:
+        yield held
+
+
+async def async_orm_session() -> AsyncIterator[Any]:
+    async with awaiting.orm_session() as held:
+        yield held
+
+
+# A session takes its connection at its first statement. These dependencies make one: who is it that asks?
+
+
+def sync_user(session: Annotated[Any, Depends(sync_orm_session)]) -> Any:
+    return blocking.user_of(session)
+
+
+async def async_user(session: Annotated[Any, Depends(async_orm_session)]) -> Any:
+    return await awaiting.user_of(session)
+
+
 @get("/sync/depends/sync")
 def sync_depends_sync(waited: Annotated[Answer, Depends(wait_sync)]) -> Answer:
     return waited
@@ -233,6 +256,18 @@ def sync_depends_session(ms: int, session: Annotated[Any, Depends(sync_session)]
     return blocking.query_on(session, ms)
 
 
+@get("/sync/depends/sqlalchemy")
+def sync_depends_sqlalchemy(ms: int, session: Annotated[Any, Depends(sync_orm_session)]) -> Answer:
+    return blocking.query_by(session, ms)
+
+
+@get("/sync/depends/user")
+def sync_depends_user(
+    ms: int, session: Annotated[Any, Depends(sync_orm_session)], user: Annotated[Any, Depends(sync_user)]
+) -> Answer:
+    return blocking.query_by(session, ms) | {"user": user}
+
+
 @get("/async/depends/sync")
 async def async_depends_sync(waited: Annotated[Answer, Depends(wait_sync)]) -> Answer:
     return waited
@@ -246,6 +281,18 @@ async def async_depends_async(waited: Annotated[Answer, Depends(wait_async)]) ->
 @get("/async/depends/session")
 async def async_depends_session(ms: int, session: Annotated[Any, Depends(async_session)]) -> Answer:
     return await awaiting.query_on(session, ms)
+
+
+@get("/async/depends/sqlalchemy")
+async def async_depends_sqlalchemy(ms: int, session: Annotated[Any, Depends(async_orm_session)]) -> Answer:
+    return await awaiting.query_by(session, ms)
+
+
+@get("/async/depends/user")
+async def async_depends_user(
+    ms: int, session: Annotated[Any, Depends(async_orm_session)], user: Annotated[Any, Depends(async_user)]
+) -> Answer:
+    return await awaiting.query_by(session, ms) | {"user": user}
 
 
 # gather: two at once, where the style lets them be two at once
@@ -264,6 +311,60 @@ async def blocked_gather(of: str, ms: int, rounds: int) -> Answer:
 @get("/offload/gather")
 async def offload_gather(of: str, ms: int, rounds: int) -> Answer:
     return await awaiting.gather_offloaded(of, ms, rounds)
+
+
+# stream and sse: the same items, sent one by one; who waits between two of them is the style
+
+
+def long(answer: streams.Long[Any]) -> Response:
+    """The answer to send: whole, or in parts. FastAPI asks a plain iterator for each part in its thread pool."""
+    kind = Response if isinstance(answer.body, bytes) else StreamingResponse
+    return kind(answer.body, headers={"content-type": answer.content_type})
+
+
+@get("/sync/stream")
+def sync_stream(items: int, interval_ms: int, kb: int, buffered: bool) -> Response:
+    return long(streams.blocking(LINES, items, interval_ms, kb, buffered))
+
+
+@get("/async/stream")
+async def async_stream(items: int, interval_ms: int, kb: int, buffered: bool) -> Response:
+    return long(await streams.awaiting(LINES, items, interval_ms, kb, buffered))
+
+
+@get("/blocked/stream")
+async def blocked_stream(items: int, interval_ms: int, kb: int, buffered: bool) -> Response:
+    return long(await streams.blocked(LINES, items, interval_ms, kb, buffered))
+
+
+@get("/offload/stream")
+async def offload_stream(items: int, interval_ms: int, kb: int, buffered: bool) -> Response:
+    return long(await streams.offloaded(LINES, items, interval_ms, kb, buffered))
+
+
+@get("/sync/sse")
+def sync_sse(items: int, interval_ms: int, kb: int, buffered: bool) -> Response:
+    return long(streams.blocking(EVENTS, items, interval_ms, kb, buffered))
+
+
+@get("/async/sse")
+async def async_sse(items: int, interval_ms: int, kb: int, buffered: bool) -> Response:
+    return long(await streams.awaiting(EVENTS, items, interval_ms, kb, buffered))
+
+
+@get("/blocked/sse")
+async def blocked_sse(items: int, interval_ms: int, kb: int, buffered: bool) -> Response:
+    return long(await streams.blocked(EVENTS, items, interval_ms, kb, buffered))
+
+
+@get("/offload/sse")
+async def offload_sse(items: int, interval_ms: int, kb: int, buffered: bool) -> Response:
+    return long(await streams.offloaded(EVENTS, items, interval_ms, kb, buffered))
+
+
+@app.websocket(contract.SOCKET)
+async def ws(socket: WebSocket) -> None:
+    await sockets.echo(socket)
 
 
 @get("/healthz")

@@ -1,16 +1,21 @@
-"""The Flask application: every handler blocks, and its worker's thread waits with it.
+"""The Flask application: whatever a handler does, its worker's thread waits with it.
+
+sync     `def`, a blocking call
+async    `async def`: Flask starts an event loop in another thread, for this request alone, and waits for that thread
 
 The lab's guard stands before it: a handler is only called for a valid request, with every parameter given.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from flask import Flask, Response, request
 
 from services import contract, guard, health, settings
-from services.workloads import blocking
+from services.workloads import awaiting, blocking, streams
 from services.workloads.blocking import Answer
+from services.workloads.streams import EVENTS, LINES
 
 configure = settings.configure
 unmeasured = contract.UNMEASURED
@@ -22,17 +27,20 @@ door = guard.Door("flask")
 app.wsgi_app = guard.Wsgi(app.wsgi_app, door)  # type: ignore[method-assign]
 request_name = door.name
 
-Handler = TypeVar("Handler", bound=Callable[..., Answer | Response])
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 def get(path: str) -> Callable[[Handler], Handler]:
     """Route GET `path` to a handler, which receives the validated parameters by name."""
 
     def route(handler: Handler) -> Handler:
-        def view() -> Answer | Response:
+        def view() -> Any:
             return handler(**request.environ[guard.VALUES])
 
-        app.add_url_rule(path, handler.__name__, view)
+        async def async_view() -> Any:
+            return await handler(**request.environ[guard.VALUES])
+
+        app.add_url_rule(path, handler.__name__, async_view if inspect.iscoroutinefunction(handler) else view)
         return handler
 
     return route
@@ -59,8 +67,8 @@ def fetch(ms: int, client: str, tls: bool) -> Answer:
 
 
 @get("/sync/read")
-def read(kb: int, cold: bool) -> Answer:
-    return blocking.read(kb, cold)
+def read(kb: int, cold: bool, ms: int) -> Answer:
+    return blocking.read(kb, cold, ms)
 
 
 @get("/sync/burn")
@@ -76,6 +84,49 @@ def mixed(ms: int, rounds: int) -> Answer:
 @get("/sync/profile")
 def profile(ms: int) -> Answer:
     return blocking.profile(ms)
+
+
+# async: one event loop a request, and two things at once on it
+
+
+@get("/async/ping")
+async def async_ping() -> Answer:
+    return await awaiting.ping()
+
+
+@get("/async/sleep")
+async def async_sleep(ms: int) -> Answer:
+    return await awaiting.sleep(ms)
+
+
+@get("/async/burn")
+async def async_burn(rounds: int, kind: str) -> Answer:
+    return await awaiting.burn(rounds, kind)
+
+
+@get("/async/mixed")
+async def async_mixed(ms: int, rounds: int) -> Answer:
+    return await awaiting.mixed(ms, rounds)
+
+
+@get("/async/gather")
+async def async_gather(of: str, ms: int, rounds: int) -> Answer:
+    return await awaiting.gather(of, ms, rounds)
+
+
+def long(answer: streams.Long[Iterator[bytes]]) -> Response:
+    """The answer to send: whole, or in parts while its worker's thread waits between them."""
+    return Response(answer.body, content_type=answer.content_type)
+
+
+@get("/sync/stream")
+def stream(items: int, interval_ms: int, kb: int, buffered: bool) -> Response:
+    return long(streams.blocking(LINES, items, interval_ms, kb, buffered))
+
+
+@get("/sync/sse")
+def sse(items: int, interval_ms: int, kb: int, buffered: bool) -> Response:
+    return long(streams.blocking(EVENTS, items, interval_ms, kb, buffered))
 
 
 @get("/healthz")

@@ -5,21 +5,46 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-import anyio.to_thread
-
 from services import settings
+from services.guard import AsgiApp, Receive, Scope, Send
 from services.workloads import lazy
 from waitlab import telemetry
 
 
 @asynccontextmanager
-async def lifespan(_app: object) -> AsyncIterator[None]:
-    """Set the tokens of FastAPI's thread pool and the loop's own executor, and show both."""
-    limiter = anyio.to_thread.current_default_thread_limiter()
-    limiter.total_tokens = settings.current.tokens
+async def life() -> AsyncIterator[None]:
+    """Set the loop's own executor and show it; close at the end what was opened."""
     executor = ThreadPoolExecutor(settings.current.executor_threads, thread_name_prefix="executor")
     asyncio.get_running_loop().set_default_executor(executor)
-    telemetry.watch_limiter(limiter)
     telemetry.watch_executor(executor)
     yield
     await lazy.close_all()
+
+
+@asynccontextmanager
+async def lifespan(_app: object) -> AsyncIterator[None]:
+    """FastAPI's: besides, set the tokens of its thread pool and show them."""
+    import anyio.to_thread  # noqa: PLC0415 - Django has no use for it
+
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    limiter.total_tokens = settings.current.tokens
+    telemetry.watch_limiter(limiter)
+    async with life():
+        yield
+
+
+class Lifespan:
+    """An application that speaks HTTP only, as Django, given a life."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        await receive()
+        async with life():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})

@@ -16,6 +16,8 @@ class Settings:
     pool_size: int = 10
     tokens: int = 40
     executor_threads: int | None = None  # None: as CPython decides
+    receivers: bool = True  # Django's own, of each request's start and end
+    middleware: str = "none"  # Django's: none | sync
     about: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -1,6 +1,7 @@
 """What a service answers to every (stack, style, workload) of the contract, however it is reached."""
 
 import hashlib
+import json
 from collections.abc import Callable
 
 import httpx
@@ -9,12 +10,12 @@ from services import contract
 from services.workloads import rounds
 
 EVERY = [(stack, style, workload) for stack in contract.SERVICES for style, workload in contract.pairs()]
-SMALL = {"ms": 20, "rounds": 3, "kb": 8}
+SMALL = {"ms": 20, "rounds": 3, "kb": 8, "items": 3, "interval_ms": 5}
 
 
-def variants(style: str, workload: str) -> list[dict[str, object]]:
+def variants(stack: str, style: str, workload: str) -> list[dict[str, object]]:
     """Small values, with each choice of each parameter once."""
-    parameters = contract.parameters(style, workload)
+    parameters = contract.parameters(style, workload, stack)
     small = {one.name: SMALL[one.name] for one in parameters if one.name in SMALL}
     choices = {one.name: one.choices or ("0", "1") for one in parameters if one.kind != "int"}
     return [small | {name: choice} for name, words in choices.items() for choice in words] or [small]
@@ -34,6 +35,10 @@ def is_right(workload: str, asked: dict[str, object], answer: dict[str, object])
         case "gather":
             both = answer["both"]
             right = isinstance(both, list) and len(both) == 2 and both[0] == both[1]
+        case "stream" | "sse":
+            of = int(str(asked["items"]))
+            numbered = [{"item": number, "of": of, "padding": "." * 8192} for number in range(1, of + 1)]
+            right = answer["items"] == numbered
         case "ping":
             right = answer == {"pong": True}
         case _:
@@ -41,10 +46,22 @@ def is_right(workload: str, asked: dict[str, object], answer: dict[str, object])
     return right
 
 
+def read(answer: httpx.Response) -> dict[str, object]:
+    """The JSON of an answer; of one with many items, all of them under `items`."""
+    match answer.headers["content-type"]:
+        case "application/jsonl":
+            return {"items": [json.loads(line) for line in answer.text.splitlines()]}
+        case "text/event-stream":
+            *events, rest = answer.text.split("\n\n")
+            assert rest == ""
+            return {"items": [json.loads(event.removeprefix("data: ")) for event in events]}
+    return dict(answer.json())
+
+
 def check(get: Callable[[str], httpx.Response], stack: str, style: str, workload: str) -> None:
     """Offered and proven to work, in every variant, or refused with the reason."""
     reason = contract.reason(stack, style, workload)
-    for asked in variants(style, workload):
+    for asked in variants(stack, style, workload):
         query = "&".join(f"{name}={value}" for name, value in asked.items())
         answer = get(f"/{style}/{workload}?{query}")
         if reason:
@@ -55,4 +72,4 @@ def check(get: Callable[[str], httpx.Response], stack: str, style: str, workload
             assert "no coroutine function" in answer.json()["detail"]
         else:
             assert answer.status_code == 200, answer.text
-            assert is_right(workload, asked, answer.json()), answer.text
+            assert is_right(workload, asked, read(answer)), answer.text

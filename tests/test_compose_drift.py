@@ -29,9 +29,9 @@ def default_of(value: object) -> tuple[str, str]:
 @pytest.mark.parametrize("service", plan.SERVICES)
 def test_every_knob_of_a_service_can_be_set_and_has_the_default_of_the_local_runtime(service: str) -> None:
     given = SERVICES[service]["environment"]
-    for knob in set(plan.SERVICE_KNOBS) - SHARED:
+    for knob in set(plan.knobs(service)) - SHARED:
         variable, default = default_of(given[knob])
-        assert variable == f"{service.upper()}_{knob}"
+        assert variable == f"{plan.prefix(service)}_{knob}"
         if knob == "SERVER":
             assert default == SERVER[service]
         elif knob == "WORKER_CLASS":
@@ -50,7 +50,9 @@ def test_published_ports_are_those_of_the_local_runtime() -> None:
     published = dict(re.findall(r"\$\{([A-Z_]+_PORT):-(\d+)\}", TEXT))
     for setting, port in plan.PORTS.items():
         assert published.get(setting, str(port)) == str(port), setting
-    assert {"FLASK_PORT", "FASTAPI_PORT", "LOCUST_PORT", "PROMETHEUS_PORT"} <= set(published)
+    assert {*(f"{plan.prefix(name)}_PORT" for name in plan.SERVICES), "LOCUST_PORT", "PROMETHEUS_PORT"} <= set(
+        published
+    )
 
 
 def test_postgresql_has_the_limits_of_the_local_runtime() -> None:

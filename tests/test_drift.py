@@ -99,7 +99,7 @@ def test_the_reference_states_the_parameters_of_the_contract() -> None:
     workloads = {**contract.WORKLOADS, **{f"/sample/{name}": known for name, known in contract.SAMPLES.items()}}
     assert set(workloads) | contract.UNMEASURED <= set(rows)
     for workload, parameters in workloads.items():
-        for parameter in parameters:
+        for parameter in (*parameters, *contract.WHEN_OFFLOADED.get(workload, ())):
             assert described(parameter) in rows[workload], workload
 
 
@@ -108,7 +108,7 @@ def test_the_runtime_knows_the_services_of_the_contract() -> None:
     for name, service in contract.SERVICES.items():
         assert plan.SERVICES[name].app == service.app
         assert plan.SERVICES[name].servers == service.servers
-        assert plan.PORTS[f"{name.upper()}_PORT"] == service.port
+        assert plan.PORTS[f"{plan.prefix(name)}_PORT"] == service.port
 
 
 def test_every_knob_stands_in_the_readme_with_its_default_and_help() -> None:
@@ -157,7 +157,8 @@ def test_the_version_is_stated_in_the_changelog() -> None:
 
 
 def test_the_page_on_experiments_lists_every_quantity() -> None:
-    loads = {"any": "any", "stream": "users, rate", "singles": "concurrent", "victim": "with a victim"}
+    loads = {"any": "any", "stream": "users, rate", "requests": "users, rate", "singles": "concurrent"}
+    loads |= {"victim": "with a victim", "held": "a client that holds", "sse": "sse", "websocket": "websocket"}
     rows = [f"| `{one.name}` | {one.meaning} | {one.witness} | {loads[one.load]} |" for one in QUANTITIES.values()]
     assert re.findall(r"^\| `.*$", section(EXPERIMENTS, "Quantities"), re.MULTILINE) == rows
 
@@ -202,3 +203,16 @@ def test_the_examples_on_the_page_can_be_run(tmp_path: Path) -> None:
     for part in parts:
         file.write_text(f'title = "A claim"\nquestion = "Does it hold?"\n{part}')
         assert len(experiment.read(file).predictions) == 1
+
+
+def test_the_page_on_django_names_what_there_is() -> None:
+    page = PAGES["django.md"]
+    offered = set(contract.offered("django-wsgi")) | set(contract.offered("django-asgi"))
+    refused = {"/blocked/query", "/blocked/profile"}
+    named = {path.partition("?")[0] for path in re.findall(r"`(/[a-z]+/[a-z]+[^`]*)`", page)}
+    assert named - offered == refused
+    assert {contract.reason("django-asgi", *path[1:].split("/")) for path in refused} != {""}
+    knobs = {f"{plan.prefix(name)}_{knob}" for name in plan.SERVICES for knob in plan.knobs(name)}
+    assert set(re.findall(r"DJANGO_[A-Z]+_[A-Z_]+", page)) <= knobs
+    explained = first_cells(page, "Why an asynchronous view still holds a thread")
+    assert set(explained) == {f"DJANGO_ASGI_{knob}" for knob in plan.OF_DJANGO}

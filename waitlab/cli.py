@@ -139,7 +139,7 @@ def logs(
 
 @app.command(epilog="For instance: [bold]./lab scale flask 4[/]")
 def scale(
-    service: Annotated[str, typer.Argument(help="flask or fastapi")],
+    service: Annotated[str, typer.Argument(help="flask, fastapi, django-wsgi or django-asgi")],
     workers: Annotated[int, typer.Argument(help="How many workers it shall have, 1 to 64.")],
 ) -> None:
     """Change how many workers a service has, without a restart."""
@@ -164,7 +164,7 @@ def demo(
 
 @app.command()
 def load(as_json: AsJson = False) -> None:
-    """A bounded load on both stacks of the running lab: what the clients waited and what the services did (45 s)."""
+    """A bounded load on every stack of the running lab: what the clients waited and what the services did (70 s)."""
     from waitlab import load as lab_load
 
     try:

@@ -55,6 +55,8 @@ class Load:
 LOADS = (
     Load("flask", "sync", "sleep", "ms=200", "IoBound", 20),
     Load("fastapi", "async", "sleep", "ms=200", "IoBound", 20),
+    Load("django-wsgi", "sync", "sleep", "ms=200", "IoBound", 20),
+    Load("django-asgi", "async", "sleep", "ms=200", "IoBound", 20),
     Load("flask", "sync", "burn", "rounds=10", "CpuBound", 8),
     Load("fastapi", "async", "burn", "rounds=10", "CpuBound", 8),
 )

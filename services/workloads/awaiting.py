@@ -16,6 +16,8 @@ from services.workloads.blocking import GET, POSTGRESQL, Answer
 from waitlab import telemetry
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from services.workloads.postgres import AsyncConnection
 
 T = TypeVar("T")
@@ -61,6 +63,31 @@ async def query_on(held: "AsyncConnection", ms: int) -> Answer:
         return await postgres.async_query(held, ms)
 
 
+@asynccontextmanager
+async def orm_session() -> "AsyncIterator[AsyncSession]":
+    """A session of SQLAlchemy: it takes a pooled connection at its first statement and gives it back at its end."""
+    from services.workloads import sqlalchemy_client
+
+    async with sqlalchemy_client.async_session() as held:
+        yield held
+
+
+async def query_by(held: "AsyncSession", ms: int) -> Answer:
+    """One round trip that takes `ms`, on a session."""
+    from services.workloads import sqlalchemy_client
+
+    with telemetry.span("query", **POSTGRESQL):
+        return await sqlalchemy_client.async_query(held, ms)
+
+
+async def user_of(held: "AsyncSession") -> str:
+    """Who asks the database: a round trip that takes no time, but a connection."""
+    from services.workloads import sqlalchemy_client
+
+    with telemetry.span("user", **POSTGRESQL):
+        return await sqlalchemy_client.async_user(held)
+
+
 async def fetch(ms: int, client: str = "aiohttp", tls: bool = False) -> Answer:
     """One HTTP call to the upstream that takes `ms`."""
     if client == "httpx":
@@ -71,9 +98,9 @@ async def fetch(ms: int, client: str = "aiohttp", tls: bool = False) -> Answer:
         return {"ms": await call(ms, tls), "client": client, "tls": tls}
 
 
-async def read(kb: int, cold: bool) -> Answer:
-    """Read `kb` KiB of a file, from the disk itself when `cold`."""
-    return await offload(blocking.read, kb, cold)
+async def read(kb: int, cold: bool, ms: int = 0) -> Answer:
+    """Read `kb` KiB of a file, in a thread: asyncio has no files, and a read on the loop would stop it."""
+    return await offload(blocking.read, kb, cold, ms)
 
 
 async def burn(count: int, kind: str = "loop") -> Answer:
@@ -90,11 +117,11 @@ async def mixed(ms: int, count: int) -> Answer:
     return await sleep(ms) | await burn(count)
 
 
-async def profile(ms: int) -> Answer:
+async def profile(ms: int, ask: Callable[[int], Awaitable[Answer]] = query) -> Answer:
     """The essays' opening: two queries, one file read, one call elsewhere, one after the other."""
     return {
-        "user": await query(ms),
-        "friends": await query(ms),
+        "user": await ask(ms),
+        "friends": await ask(ms),
         "picture": await read(64, cold=False),
         "external": await fetch(ms),
     }
@@ -106,8 +133,13 @@ async def offload(work: Callable[..., T], *arguments: object) -> T:
     return await asyncio.get_running_loop().run_in_executor(None, context.run, work, *arguments)
 
 
-async def offload_burn(count: int, kind: str = "loop") -> Answer:
-    """`count` rounds of CPU work in another process."""
+async def offload_burn(count: int, kind: str = "loop", to: str = "processes") -> Answer:
+    """`count` rounds of CPU work in another process, handed over a pipe or by way of a queue in PostgreSQL."""
+    if to == "queue":
+        from services.workloads import task_queue
+
+        with telemetry.span("queue", **POSTGRESQL):
+            return {"rounds": count, "kind": kind, **await task_queue.burn(count, kind)}
     with telemetry.span("burn"):
         return {"rounds": count, "kind": kind, "result": await processes.burn(count, kind)}
 
@@ -129,6 +161,12 @@ async def gather_blocked(of: str, ms: int, count: int) -> Answer:
         return blocking.sleep(ms) if of == "sleep" else blocking.burn(count)
 
     return {"both": await asyncio.gather(one(), one())}
+
+
+async def gather_handed(hand: Callable[..., Awaitable[Answer]], of: str, ms: int, count: int) -> Answer:
+    """Two sleeps or two burns, each handed away by `hand`: where they go decides whether they overlap."""
+    work = (blocking.sleep, ms) if of == "sleep" else (blocking.burn, count)
+    return {"both": await asyncio.gather(hand(*work), hand(*work))}
 
 
 async def gather_offloaded(of: str, ms: int, count: int) -> Answer:

@@ -5,7 +5,7 @@ Clients and drivers are imported where they are first used: an idle worker is a 
 # ruff: noqa: PLC0415 - imports at first use are the point
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from services.workloads import disk, rounds
 from waitlab import telemetry
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from services.workloads.postgres import Connection
 
 Answer = dict[str, object]
@@ -55,6 +57,31 @@ def query_on(held: "Connection", ms: int) -> Answer:
         return postgres.query(held, ms)
 
 
+@contextmanager
+def orm_session() -> "Iterator[Session]":
+    """A session of SQLAlchemy: it takes a pooled connection at its first statement and gives it back at its end."""
+    from services.workloads import sqlalchemy_client
+
+    with sqlalchemy_client.session() as held:
+        yield held
+
+
+def query_by(held: "Session", ms: int) -> Answer:
+    """One round trip that takes `ms`, on a session."""
+    from services.workloads import sqlalchemy_client
+
+    with telemetry.span("query", **POSTGRESQL):
+        return sqlalchemy_client.query(held, ms)
+
+
+def user_of(held: "Session") -> str:
+    """Who asks the database: a round trip that takes no time, but a connection."""
+    from services.workloads import sqlalchemy_client
+
+    with telemetry.span("user", **POSTGRESQL):
+        return sqlalchemy_client.user(held)
+
+
 def fetch(ms: int, client: str = "requests", tls: bool = False) -> Answer:
     """One HTTP call to the upstream that takes `ms`."""
     if client == "httpx":
@@ -65,10 +92,10 @@ def fetch(ms: int, client: str = "requests", tls: bool = False) -> Answer:
         return {"ms": call(ms, tls), "client": client, "tls": tls}
 
 
-def read(kb: int, cold: bool) -> Answer:
-    """Read `kb` KiB of a file, from the disk itself when `cold`."""
+def read(kb: int, cold: bool, ms: int = 0) -> Answer:
+    """Read `kb` KiB of a file, from the disk itself when `cold`, and after `ms` of a slow disk."""
     with telemetry.span("read"):
-        return dict(disk.read(kb, cold))
+        return dict(disk.read(kb, cold, ms))
 
 
 def burn(count: int, kind: str = "loop") -> Answer:
@@ -82,6 +109,6 @@ def mixed(ms: int, count: int) -> Answer:
     return sleep(ms) | burn(count)
 
 
-def profile(ms: int) -> Answer:
+def profile(ms: int, ask: Callable[[int], Answer] = query) -> Answer:
     """The essays' opening: two queries, one file read, one call elsewhere, one after the other."""
-    return {"user": query(ms), "friends": query(ms), "picture": read(64, cold=False), "external": fetch(ms)}
+    return {"user": ask(ms), "friends": ask(ms), "picture": read(64, cold=False), "external": fetch(ms)}

@@ -45,32 +45,43 @@ class AsyncConnection(psycopg.AsyncConnection[TupleRow]):
         return await super().wait(gen, interval, timeout or self.seconds)
 
 
-def _options(name: str) -> dict[str, Any]:
-    """What both pools are made with. No connection is opened before one is asked for."""
+def pool_options() -> dict[str, Any]:
+    """How every pool behaves. No connection is opened before one is asked for."""
     return {
-        "conninfo": database.address(),
-        "name": name,
-        "open": False,
         "min_size": 0,
         "max_size": settings.current.pool_size,
         "max_idle": 60.0,
         # Short, since a pool that backs off for minutes does not notice that the server came back.
         "reconnect_timeout": WAIT_SECONDS,
-        # autocommit: a SELECT needs no transaction, and BEGIN and ROLLBACK would be two more round trips.
-        "kwargs": {"autocommit": True, "connect_timeout": 2, "application_name": settings.current.service},
+    }
+
+
+def connection_options() -> dict[str, Any]:
+    """How every connection is made. autocommit: a SELECT needs no transaction, which would be two more round trips."""
+    return {"autocommit": True, "connect_timeout": 2, "application_name": settings.current.service}
+
+
+def _options(name: str) -> dict[str, Any]:
+    """What both pools are made with."""
+    return {
+        "conninfo": database.address(),
+        "name": name,
+        "open": False,
+        "kwargs": connection_options(),
+        **pool_options(),
     }
 
 
 def _make() -> psycopg_pool.ConnectionPool[Connection]:
     made = psycopg_pool.ConnectionPool(connection_class=Connection, **_options("psycopg"))
     made.open()
-    telemetry.watch_pool("psycopg", lambda: _state(made.get_stats()))
+    telemetry.watch_pool("psycopg", lambda: state(made.get_stats()))
     return made
 
 
 def _make_async() -> psycopg_pool.AsyncConnectionPool[AsyncConnection]:
     made = psycopg_pool.AsyncConnectionPool(connection_class=AsyncConnection, **_options("psycopg-async"))
-    telemetry.watch_pool("psycopg-async", lambda: _state(made.get_stats()))
+    telemetry.watch_pool("psycopg-async", lambda: state(made.get_stats()))
     return made
 
 
@@ -78,7 +89,8 @@ pool = Lazy(_make, close=lambda made: made.close(CLOSE_SECONDS))
 async_pool = Lazy(_make_async, close=lambda made: made.close(CLOSE_SECONDS))
 
 
-def _state(stats: dict[str, int]) -> telemetry.PoolState:
+def state(stats: dict[str, int]) -> telemetry.PoolState:
+    """What a pool says of itself, for telemetry."""
     used = stats["pool_size"] - stats["pool_available"]
     return telemetry.PoolState(size=stats["pool_max"], used=used, waiting=stats["requests_waiting"])
 
@@ -86,9 +98,9 @@ def _state(stats: dict[str, int]) -> telemetry.PoolState:
 @contextmanager
 def connection() -> Iterator[Connection]:
     """A live connection from the pool; what the database raises leaves as Problem 503 or 504."""
-    with _answering():
+    with answering():
         ours, began = pool.get(), time.perf_counter()
-        while _gone(held := ours.getconn(began + WAIT_SECONDS - time.perf_counter())):
+        while gone(held := ours.getconn(began + WAIT_SECONDS - time.perf_counter())):
             held.close()
             ours.putconn(held)  # replaced by the pool
         telemetry.pool_waited("psycopg", time.perf_counter() - began)
@@ -101,10 +113,10 @@ def connection() -> Iterator[Connection]:
 @asynccontextmanager
 async def async_connection() -> AsyncIterator[AsyncConnection]:
     """As `connection`, awaiting."""
-    with _answering():
+    with answering():
         ours, began = async_pool.get(), time.perf_counter()
         await ours.open()
-        while _gone(held := await ours.getconn(began + WAIT_SECONDS - time.perf_counter())):
+        while gone(held := await ours.getconn(began + WAIT_SECONDS - time.perf_counter())):
             await held.close()
             await ours.putconn(held)
         telemetry.pool_waited("psycopg-async", time.perf_counter() - began)
@@ -127,7 +139,7 @@ async def async_query(held: AsyncConnection, ms: int) -> dict[str, object]:
     return database.answer(await answer.fetchone(), ms)
 
 
-def _gone(idle: psycopg.Connection[TupleRow] | psycopg.AsyncConnection[TupleRow]) -> bool:
+def gone(idle: psycopg.Connection[TupleRow] | psycopg.AsyncConnection[TupleRow]) -> bool:
     """True when an idle connection has something to read: nobody asked, so it is the server saying goodbye."""
     if idle.closed:
         return True
@@ -137,7 +149,8 @@ def _gone(idle: psycopg.Connection[TupleRow] | psycopg.AsyncConnection[TupleRow]
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def answering() -> Iterator[None]:
+    """What psycopg raises leaves as Problem 503 or 504."""
     try:
         yield
     except psycopg_pool.PoolTimeout as error:

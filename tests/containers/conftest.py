@@ -21,10 +21,11 @@ import pytest
 
 from tests.ports import free_ports
 from tests.waiting import eventually, wait_for
+from waitlab.runtime.local import plan
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 COMPOSE = (PROJECT / "compose.yaml").read_text()
-PORTS = ("FLASK_PORT", "FASTAPI_PORT", "LOCUST_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
+PORTS = (*(f"{plan.prefix(name)}_PORT" for name in plan.SERVICES), "LOCUST_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR")
 FASTAPI_MEMORY = "320M"  # little, so that a test of its limit need not fill a gigabyte
 
@@ -88,7 +89,7 @@ class Lab:
             pytest.fail(f"no status: {done.stdout}{done.stderr}")
 
     def url(self, part: str) -> str:
-        return f"http://127.0.0.1:{self.environment[f'{part.upper()}_PORT']}"
+        return f"http://127.0.0.1:{self.environment[f'{plan.prefix(part)}_PORT']}"
 
     def get(self, part: str, target: str) -> httpx.Response:
         """An answer of a published port."""

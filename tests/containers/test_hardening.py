@@ -13,6 +13,8 @@ RUNNING = (
     "host",
     "flask",
     "fastapi",
+    "django-wsgi",
+    "django-asgi",
     "edge",
     "locust",
     "locust-worker",

@@ -46,7 +46,7 @@ def test_no_compiler_and_no_installer_is_in_an_image(lab: Lab, part: str) -> Non
 
 def test_an_image_runs_as_any_user(lab: Lab) -> None:
     name = built(lab, "services")["RepoTags"][0]
-    code = "import services.flask_app, services.fastapi_app, waitlab.serve"
+    code = "import services.flask_app, services.fastapi_app, services.django_app, waitlab.serve"
     lab.docker(
         *("run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),
         *("--user", "54321:54321", name, "python", "-c", code),

@@ -12,6 +12,7 @@ from services import contract
 from tests import conformance
 from tests.containers.conftest import Lab, listeners
 from tests.waiting import wait_for
+from waitlab.runtime.local import plan
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 
@@ -46,7 +47,7 @@ def test_the_services_are_ready_and_see_their_limits(lab: Lab) -> None:
 
 def test_status_finds_every_part_healthy(lab: Lab) -> None:
     status = wait_for(lambda: (now := lab.status())["healthy"] and now, "health")
-    parts = {"postgres", "upstream", "host", "flask", "fastapi", "edge", "locust", "locust-worker", "prometheus"}
+    parts = {"postgres", "upstream", "host", *contract.SERVICES, "edge", "locust", "locust-worker", "prometheus"}
     assert set(status["parts"]) == parts | {"grafana", "tempo"} - lab.left_out
     for stack in contract.SERVICES:
         assert len(status["services"][stack]["each_worker"]) == 2
@@ -125,7 +126,7 @@ def test_nothing_listens_on_any_address_but_loopback(lab: Lab, listeners_before:
 
 
 def test_no_other_address_of_this_machine_answers(lab: Lab) -> None:
-    for name in ("FLASK_PORT", "FASTAPI_PORT", "LOCUST_PORT", "PROMETHEUS_PORT"):
+    for name in (*(f"{plan.prefix(name)}_PORT" for name in plan.SERVICES), "LOCUST_PORT", "PROMETHEUS_PORT"):
         with socket.socket() as probe:
             probe.settimeout(2)
             assert probe.connect_ex((outward(), int(lab.environment[name]))) != 0, name
@@ -137,7 +138,7 @@ def test_who_publishes_nothing_reaches_nothing_outside(lab: Lab) -> None:
     outside = networks[f"{lab.project}_front"]["IPAddress"]
     lab.docker("exec", lab.ids("edge")[0], "bash", "-c", f"exec 3<>/dev/tcp/{outside}/9090")
     code = f"import socket; print(socket.socket().connect_ex(('{outside}', 9090)))"
-    for service in ("flask", "fastapi", "upstream", "host", "locust-worker"):
+    for service in (*contract.SERVICES, "upstream", "host", "locust-worker"):
         refused = lab.run("docker", "exec", lab.ids(service)[0], "timeout", "1", "python", "-c", code)
         assert refused.stdout.strip() != "0", service
 

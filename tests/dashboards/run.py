@@ -14,6 +14,7 @@ from tests.dashboards.clients import Request
 from tests.dashboards.processes import Watch
 from tests.dashboards.prometheus_api import WINDOW, Prometheus
 from tests.runtime.conftest import Lab
+from waitlab.runtime.local import plan
 from waitlab.telemetry import ledger
 
 WINDOW_SECONDS = float(WINDOW.removesuffix("s"))
@@ -53,7 +54,7 @@ class Run:
         self.folder = folder
 
     def port(self, service: str) -> int:
-        return int(self.lab.environment[f"{service.upper()}_PORT"])
+        return int(self.lab.environment[f"{plan.prefix(service)}_PORT"])
 
     def pids(self, service: str) -> dict[str, int]:
         """Worker -> process id of those that live."""

@@ -30,6 +30,8 @@ OPTIONS = {
         (("fastapi", "blocked", "sleep", " ms=5 ", "ping"), "/blocked/sleep?ms=5"),
         (("fastapi", "sync", "burn", "rounds=3&kind=hash", "sleep"), "/sync/burn?rounds=3&kind=hash"),
         (("fastapi", NATURAL, "httpx-await", "", "sleep"), "/sample/httpx-await"),
+        (("django-wsgi", NATURAL, NATURAL, "", "sleep"), "/sync/sleep"),
+        (("django-asgi", "bridged", "sleep", "sensitive=0", "ping"), "/bridged/sleep?sensitive=0"),
     ],
 )
 def test_choices_left_open_become_natural_ones(choices: tuple[str, str, str, str, str], target: str) -> None:
@@ -44,10 +46,33 @@ def test_every_offered_endpoint_can_be_chosen() -> None:
             assert resolve(service, endpoint.style, endpoint.workload, "", "ping").target == endpoint.path
 
 
+def test_the_websocket_has_a_path_of_its_own() -> None:
+    request = resolve("fastapi", NATURAL, NATURAL, "", "ws")
+    assert (request.target, request.name) == ("/ws", "fastapi /async/ws")
+    assert read_name(request.name) == ("fastapi", "async", "ws")
+    assert resolve("fastapi", NATURAL, NATURAL, "items=3", "sse").target == "/async/sse?items=3"
+
+
+@pytest.mark.parametrize(
+    ("own_workload", "change", "says"),
+    [
+        ("ws", {}, "WSGI hands over one request"),
+        ("ws", {"service": "fastapi", "style": "sync"}, "/ws has no style"),
+        ("ws", {"service": "fastapi", "parameters": "ms=1"}, "no parameters"),
+        ("ws", {"service": "fastapi", "workload": "sleep"}, "It does ws and nothing else"),
+        ("sse", {"workload": "stream"}, "It does sse and nothing else"),
+        ("sse", {"parameters": "items=0"}, "from 1 to 1000"),
+    ],
+)
+def test_a_user_who_can_do_one_thing_is_refused_another(own_workload: str, change: dict[str, Any], says: str) -> None:
+    with pytest.raises(Refused, match=says):
+        check(OPTIONS | change, {"One": own_workload}, ADDRESSES)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"style": "async"}, "Flask has no event loop"),
+        ({"style": "offload"}, "Flask has no event loop"),
         ({"workload": "depends"}, "Flask has no dependency injection"),
         ({"service": "fastapi", "style": "sample"}, "There is no such path"),
         ({"parameters": "ms=10001"}, "from 0 to 10000"),
@@ -115,7 +140,12 @@ def test_the_dialogues_own_settings_pass() -> None:
 
 
 def test_addresses_come_from_the_environment_or_the_contract() -> None:
-    assert read_addresses(None) == {"flask": "http://127.0.0.1:8001", "fastapi": "http://127.0.0.1:8002"}
+    assert read_addresses(None) == {
+        "flask": "http://127.0.0.1:8001",
+        "fastapi": "http://127.0.0.1:8002",
+        "django-wsgi": "http://127.0.0.1:8003",
+        "django-asgi": "http://127.0.0.1:8004",
+    }
     assert read_addresses('{"fastapi": "http://10.0.0.1:80/", "upstream": "x"}') == {"fastapi": "http://10.0.0.1:80"}
     assert read_addresses('{"flask": "http://flask:8001"}') == {"flask": "http://flask:8001"}
     assert read_addresses('{"flask": "http://[::1]:8001"}') == {"flask": "http://[::1]:8001"}
@@ -163,4 +193,5 @@ def test_where_a_locust_process_is_found_is_loopback_or_a_name_of_its_own() -> N
 def test_the_name_of_a_request_can_be_read_back() -> None:
     assert read_name("fastapi /sample/httpx-await") == ("fastapi", "sample", "httpx-await")
     assert read_name("flask /sync/sleep?ms=200") == ("flask", "sync", "sleep")
+    assert read_name("django-asgi /bridged/sleep") == ("django-asgi", "bridged", "sleep")
     assert read_name("/login") is None

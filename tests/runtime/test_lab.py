@@ -54,14 +54,14 @@ def test_every_part_is_healthy(running: Lab) -> None:
     status = json.loads(running("status", "--json").stdout)
     assert status["healthy"], status
     assert set(status["parts"]) == {part.name for part in plan.read(running.environment).parts}
-    assert set(plan.PARTS) - set(status["parts"]) <= {"grafana"}
+    assert set(plan.PARTS) - set(status["parts"]) <= {"edge", "grafana"}
     assert {part["state"] for part in status["parts"].values()} == {"healthy"}
 
 
 def test_status_tells_each_service(running: Lab) -> None:
     for name, service in running.status()["services"].items():
         stated = contract.SERVICES[name]
-        assert service["url"] == f"http://127.0.0.1:{running.environment[f'{name.upper()}_PORT']}"
+        assert service["url"] == f"http://127.0.0.1:{running.environment[f'{plan.prefix(name)}_PORT']}"
         assert service["healthy"]
         assert (service["server"], service["worker_class"]) in [
             (server, kinds[0]) for server, kinds in stated.servers.items()
@@ -197,7 +197,7 @@ def test_workers_come_and_go_without_a_restart(running: Lab) -> None:
         ("flask", 0, "1 to 64"),
         ("flask", 65, "1 to 64"),
         ("flask", 11, "11 workers x 10 pooled connections = 110"),
-        ("django", 2, "the running services are: flask, fastapi"),
+        ("django", 2, "the running services are: flask, fastapi, django-wsgi, django-asgi"),
     ],
 )
 def test_scaling_that_is_refused(running: Lab, service: str, workers: int, said: str) -> None:

@@ -13,6 +13,7 @@ from tests.runtime.conftest import Lab, whole_lab
 from tests.runtime.test_lab import query
 from tests.waiting import eventually
 from waitlab.load import LOADS
+from waitlab.runtime.local import plan
 from waitlab.telemetry import ledger
 
 pytestmark = pytest.mark.long
@@ -36,7 +37,8 @@ def outcomes(loaded: Lab) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def test_both_witnesses_count_the_same_requests(outcomes: dict[tuple[str, str], dict[str, Any]]) -> None:
-    assert set(outcomes) == {(service, work) for service in ("flask", "fastapi") for work in ("sleep", "burn")}
+    assert set(outcomes) == {(load.service, load.workload) for load in LOADS}
+    assert {service for service, _ in outcomes} == set(plan.SERVICES)
     for outcome in outcomes.values():
         assert outcome["failures"] == 0
         assert outcome["requests"] == sum(outcome["completed_by_worker"].values()) > 0
@@ -50,6 +52,8 @@ def test_no_service_is_faster_than_its_law_allows(outcomes: dict[tuple[str, str]
     assert fastapi["requests_per_second"] <= 105
     assert fastapi["p50_ms"] >= 200
     assert flask["p50_ms"] > 2 * fastapi["p50_ms"]  # the queue in front of two workers
+    assert outcomes["django-wsgi", "sleep"]["requests_per_second"] <= 10.5
+    assert outcomes["django-asgi", "sleep"]["requests_per_second"] <= 105
 
 
 def test_burning_costs_cpu_and_waiting_does_not(outcomes: dict[tuple[str, str], dict[str, Any]]) -> None:
@@ -59,7 +63,7 @@ def test_burning_costs_cpu_and_waiting_does_not(outcomes: dict[tuple[str, str], 
 
 
 def test_prometheus_and_the_ledgers_agree(loaded: Lab, outcomes: dict[tuple[str, str], dict[str, Any]]) -> None:
-    for service in ("flask", "fastapi"):
+    for service in plan.SERVICES:
         completed = sum(slot.completed for slot in ledger.read(loaded.home.run(service)))
         expression = f'sum(http_server_request_duration_seconds_count{{service="{service}"}})'
         assert eventually(lambda e=expression, n=completed: value(loaded, e) == n, SEEN_SECONDS), service

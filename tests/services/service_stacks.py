@@ -8,16 +8,17 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from typing import Any, TypeVar
 
 import httpx
 
-from services import fastapi_app, flask_app, settings
-from services.lifespan import lifespan
+from services import django_app, fastapi_app, flask_app
+from services.lifespan import life, lifespan
 from services.workloads import lazy
 from tests.ports import free_port
 from tests.waiting import wait_for
@@ -117,6 +118,19 @@ class Loop:
         self.loop.close()
 
 
+LOOPS: list[Loop] = []
+
+
+@contextmanager
+def running_loop() -> Iterator[Loop]:
+    """One for all ASGI stacks that are open: the clients and pools that they share belong to it."""
+    LOOPS.append(LOOPS[-1] if LOOPS else Loop())
+    yield LOOPS[-1]
+    last = LOOPS.pop()
+    if not LOOPS:
+        last.close()
+
+
 @dataclass
 class Stack:
     """One application behind one client: `get` one answer, or `all` of several asked for at once."""
@@ -130,41 +144,50 @@ class Stack:
 
 @contextmanager
 def configured(**values: Any) -> Iterator[None]:
-    """Both applications told `values`; nothing again afterwards."""
-    settings.configure(**values)
+    """All applications told `values`; nothing again afterwards."""
+    django_app.configure(**values)  # it tells what is everybody's, and Django its own
     try:
         yield
     finally:
-        settings.configure()
+        django_app.configure()
 
 
 @contextmanager
-def flask_stack() -> Iterator[Stack]:
-    client = httpx.Client(transport=httpx.WSGITransport(flask_app.app), base_url="http://lab")
+def wsgi_stack(app: Any) -> Iterator[Stack]:
+    client = httpx.Client(transport=httpx.WSGITransport(app), base_url="http://lab")
     with client, ThreadPoolExecutor(64) as threads:
         yield Stack(lambda targets: list(threads.map(client.get, targets)))
     asyncio.run(lazy.close_all())
 
 
 @contextmanager
-def fastapi_stack() -> Iterator[Stack]:
-    loop = Loop()
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(fastapi_app.app), base_url="http://lab", timeout=60)
+def asgi_stack(app: Any, living: Callable[[], AbstractAsyncContextManager[None]]) -> Iterator[Stack]:
+    """`living` is the application's lifespan."""
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://lab", timeout=60)
 
     async def get_all(targets: list[str]) -> list[httpx.Response]:
         return await asyncio.gather(*map(client.get, targets))
 
-    life = lifespan(fastapi_app.app)
-    loop.run(life.__aenter__())
-    try:
-        yield Stack(lambda targets: loop.run(get_all(targets)), loop)
-    finally:
-        loop.run(life.__aexit__(None, None, None))
-        loop.run(client.aclose())
-        loop.close()
+    with running_loop() as loop:
+        lived = living()
+        loop.run(lived.__aenter__())
+        try:
+            yield Stack(lambda targets: loop.run(get_all(targets)), loop)
+        finally:
+            loop.run(lived.__aexit__(None, None, None))
+            loop.run(client.aclose())
 
 
-STACKS = {"flask": flask_stack, "fastapi": fastapi_stack}
+flask_stack = partial(wsgi_stack, flask_app.app)
+fastapi_stack = partial(asgi_stack, fastapi_app.app, partial(lifespan, fastapi_app.app))
+django_wsgi_stack = partial(wsgi_stack, django_app.wsgi)
+django_asgi_stack = partial(asgi_stack, django_app.asgi, life)
+STACKS = {
+    "flask": flask_stack,
+    "fastapi": fastapi_stack,
+    "django-wsgi": django_wsgi_stack,
+    "django-asgi": django_asgi_stack,
+}
 
 
 # What asks each dependency, in every way there is.
@@ -176,6 +199,15 @@ QUERIES = [
     ("fastapi", "/offload/query?ms=0"),
     ("fastapi", "/sync/depends?dep=session&ms=0"),
     ("fastapi", "/async/depends?dep=session&ms=0"),
+    ("fastapi", "/sync/depends?dep=sqlalchemy&ms=0"),
+    ("fastapi", "/async/depends?dep=sqlalchemy&ms=0"),
+    ("fastapi", "/sync/depends?dep=user&ms=0"),
+    ("django-wsgi", "/sync/query?ms=0"),
+    ("django-wsgi", "/async/query?ms=0"),
+    ("django-asgi", "/sync/query?ms=0"),
+    ("django-asgi", "/async/query?ms=0"),
+    ("django-asgi", "/bridged/query?ms=0"),
+    ("django-asgi", "/bridged/query?ms=0&sensitive=0"),
 ]
 FETCHES = [
     ("flask", "/sync/fetch?ms=0"),
@@ -184,6 +216,10 @@ FETCHES = [
     ("fastapi", "/async/fetch?ms=0&client=httpx"),
     ("fastapi", "/sync/fetch?ms=0"),
     ("fastapi", "/sample/client-per-request?ms=0"),
+    ("django-wsgi", "/sync/fetch?ms=0"),
+    ("django-asgi", "/sync/fetch?ms=0"),
+    ("django-asgi", "/async/fetch?ms=0"),
+    ("django-asgi", "/bridged/fetch?ms=0"),
 ]
 
 BOUND = 5.0  # seconds until a failing dependency is an answer

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from services import contract, fastapi_app, flask_app, guard, parameters
+from services import contract, django_app, fastapi_app, flask_app, guard, parameters
 from services.contract import Parameter
 from services.problem import Problem
 
@@ -53,7 +54,7 @@ PATHS = (
 )  # fmt: skip
 
 
-def ask_wsgi(method: str, target: str, headers: dict[str, str]) -> Answer:
+def ask_wsgi(app: Any, method: str, target: str, headers: dict[str, str]) -> Answer:
     path, _, query = target.partition("?")
     started: list[Any] = []
     environ = {
@@ -68,20 +69,21 @@ def ask_wsgi(method: str, target: str, headers: dict[str, str]) -> Answer:
     }
     for name, value in headers.items():
         environ["CONTENT_LENGTH" if name == "content-length" else "HTTP_" + name.upper().replace("-", "_")] = value
-    body = b"".join(flask_app.app(environ, lambda status, fields: started.append((status, fields))))
+    body = b"".join(app(environ, lambda status, fields: started.append((status, fields))))
     [(status, fields)] = started
     return int(status.split()[0]), {name.lower(): value for name, value in fields}, body
 
 
-def ask_asgi(method: str, target: str, headers: dict[str, str]) -> Answer:
+def ask_asgi(app: Any, method: str, target: str, headers: dict[str, str]) -> Answer:
     path, _, query = target.partition("?")
     sent: list[dict[str, Any]] = []
+    coming = [{"type": "http.request", "body": b"x" * 20, "more_body": False}]
 
     async def send(message: Any) -> None:
         sent.append(message)
 
     async def receive() -> Any:
-        return {"type": "http.request", "body": b"x" * 20, "more_body": False}
+        return coming.pop() if coming else await asyncio.Event().wait()
 
     scope = {
         "type": "http",
@@ -91,15 +93,24 @@ def ask_asgi(method: str, target: str, headers: dict[str, str]) -> Answer:
         "query_string": query.encode("latin-1"),
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
-    asyncio.run(fastapi_app.app(scope, receive, send))
+    asyncio.run(app(scope, receive, send))
     start, body = sent
     return start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, body["body"]
 
 
+DOORS = {
+    "flask": partial(ask_wsgi, flask_app.app),
+    "fastapi": partial(ask_asgi, fastapi_app.app),
+    "django-wsgi": partial(ask_wsgi, django_app.wsgi),
+    "django-asgi": partial(ask_asgi, django_app.asgi),
+}
+NAMED = (flask_app.request_name, fastapi_app.request_name, django_app.wsgi.request_name, django_app.asgi.request_name)
+
+
 def refused(method: str, target: str, headers: dict[str, str] | None = None) -> Answer:
-    """The answer, checked to be a problem document and the same from both stacks."""
-    answer = ask_wsgi(method, target, headers or {})
-    assert answer == ask_asgi(method, target, headers or {})
+    """The answer, checked to be a problem document and the same from every stack."""
+    answer, *others = (ask(method, target, headers or {}) for ask in DOORS.values())
+    assert others == [answer] * 3
     status, fields, body = answer
     assert 400 <= status < 500
     assert fields["content-type"] == "application/problem+json"
@@ -140,8 +151,7 @@ def test_an_unknown_parameter_is_answered_with_those_there_are() -> None:
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path[:40])
 def test_a_path_that_nobody_has(path: str) -> None:
     assert refused("GET", path)[0] == 404
-    assert flask_app.request_name(path) is None
-    assert fastapi_app.request_name(path) is None
+    assert {name(path) for name in NAMED} == {None}
 
 
 @pytest.mark.parametrize(
@@ -160,13 +170,13 @@ def test_a_request_with_a_body(headers: dict[str, str]) -> None:
     assert refused("GET", "/sync/sleep?ms=1", headers)[0] == 413
 
 
-@pytest.mark.parametrize("ask", [ask_wsgi, ask_asgi])
+@pytest.mark.parametrize("ask", DOORS.values(), ids=DOORS)
 def test_an_empty_body_is_none(ask: Any) -> None:
     assert ask("GET", "/healthz", {"content-length": "0"})[0] == 200
 
 
 ENDPOINTS = {path: one for stack in contract.SERVICES for path, one in contract.offered(stack).items()}
-SHARED = sorted(contract.offered("flask"))
+SHARED = sorted(set.intersection(*(set(contract.offered(stack)) for stack in contract.SERVICES)))
 a_text = st.one_of(
     st.integers(-(10**20), 10**20).map(str),
     st.floats().map(str),
@@ -210,7 +220,7 @@ def test_any_query_is_refused_or_within_bounds(path: str, query: bytes) -> None:
 
 @hypothesis_settings(max_examples=150, deadline=None, database=None)
 @given(st.sampled_from(SHARED), a_query)
-def test_any_bad_query_is_refused_by_both_alike(path: str, query: bytes) -> None:
+def test_any_bad_query_is_refused_by_all_alike(path: str, query: bytes) -> None:
     try:
         guard.Door("flask").admit("GET", path, query, has_body=False)
     except Problem:

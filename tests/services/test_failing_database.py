@@ -1,21 +1,21 @@
-"""PostgreSQL that fails: 503 or 504 as a problem document in bounded time, from both stacks, and recovery by itself."""
+"""PostgreSQL that fails: 503 or 504 as a problem document in bounded time, from every stack, and recovery by itself."""
 
 import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import psycopg
 import pytest
 from service_stacks import (
     QUERIES,
+    STACKS,
     Part,
     Stack,
     configured,
     fail,
-    fastapi_stack,
-    flask_stack,
     postgres_part,
     recover,
     succeed,
@@ -23,6 +23,8 @@ from service_stacks import (
 
 from tests.waiting import wait_for
 from waitlab.runtime.local import postgres
+
+ONE_A_POOL = [QUERIES[0], QUERIES[2], QUERIES[3], ("django-asgi", "/async/query?ms=0")]
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +36,10 @@ def own_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
 
 @pytest.fixture(scope="module")
 def fragile(wired: dict[str, Any], own_database: Part) -> Iterator[dict[str, Stack]]:
-    """Both applications on the database that may be hurt, with two connections a pool."""
+    """Every application on the database that may be hurt, with two connections a pool."""
     own = wired | {"database_url": own_database.url, "pool_size": 2}
-    with configured(**own), flask_stack() as flask, fastapi_stack() as fastapi:
-        yield {"flask": flask, "fastapi": fastapi}
+    with configured(**own), ExitStack() as opened:
+        yield {name: opened.enter_context(make()) for name, make in STACKS.items()}
 
 
 def end_sessions(database: Part) -> int:
@@ -59,7 +61,7 @@ def test_idle_connections_that_the_server_ended(fragile: dict[str, Stack], own_d
 
 
 def test_a_query_that_the_server_ended(fragile: dict[str, Stack], own_database: Part) -> None:
-    for asked in [QUERIES[0], QUERIES[2], QUERIES[3]]:
+    for asked in ONE_A_POOL:
         long = (asked[0], asked[1].replace("ms=0", "ms=4000"))
         with ThreadPoolExecutor(1) as thread:
             failing = thread.submit(fail, fragile, [long], {503}, "postgresql")
@@ -104,11 +106,11 @@ def test_a_server_that_freezes(fragile: dict[str, Stack], own_database: Part) ->
 
 def test_a_pool_that_is_exhausted(fragile: dict[str, Stack], own_database: Part) -> None:
     """Two connections, both busy for four seconds: the third caller gets its answer before that."""
-    asked = [QUERIES[0], QUERIES[2], QUERIES[3]]  # one for each pool
-    with ThreadPoolExecutor(6) as threads:
+    asked = ONE_A_POOL
+    with ThreadPoolExecutor(2 * len(asked)) as threads:
         long = [(stack, target.replace("ms=0", "ms=4000")) for stack, target in asked] * 2
         holders = [threads.submit(fragile[stack].get, target) for stack, target in long]
-        wait_for(lambda: napping(own_database) == 6, "six naps")
+        wait_for(lambda: napping(own_database) == len(long), "every nap")
         fail(fragile, asked, {503}, "postgresql")
-        assert [holder.result().status_code for holder in holders] == [200] * 6
+        assert [holder.result().status_code for holder in holders] == [200] * len(long)
     succeed(fragile, asked)

@@ -85,4 +85,4 @@ def test_a_handler_that_fails_unexpectedly(
         assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
         assert "ZeroDivisionError" in answer.json()["detail"]
         assert "division" not in answer.text
-    assert caplog.text.count("division by zero") == 2
+    assert caplog.text.count("division by zero") == len(stacks)

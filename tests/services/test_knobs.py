@@ -1,11 +1,12 @@
 """The knobs of a worker bound what they name: tokens, executor threads, pooled connections."""
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from service_stacks import FETCHES, QUERIES, configured, fail, fastapi_stack, flask_stack
+from service_stacks import FETCHES, QUERIES, STACKS, configured, django_asgi_stack, fail, fastapi_stack, flask_stack
 
 from services.workloads import processes
 from waitlab.telemetry import cgroup
@@ -19,13 +20,16 @@ from waitlab.telemetry import cgroup
         ("pool_size", "/async/query?ms=200"),
         ("pool_size", "/async/query?ms=200&driver=asyncpg"),
         ("pool_size", "/offload/query?ms=200"),
+        ("pool_size", "/bridged/query?ms=200"),
+        ("executor_threads", "/bridged/sleep?ms=200&sensitive=0"),
     ],
 )
 def test_a_knob_bounds_what_it_says(wired: dict[str, Any], knob: str, target: str) -> None:
     """Six requests of 200 ms through two places take three turns; through six places they take one."""
+    made = django_asgi_stack if target.startswith("/bridged") else fastapi_stack
     took = {}
     for places in (2, 6):
-        with configured(**(wired | {"executor_threads": 6, knob: places})), fastapi_stack() as stack:
+        with configured(**(wired | {"executor_threads": 6, knob: places})), made() as stack:
             stack.all([target] * places)  # opens what is opened at first use
             began = time.perf_counter()
             assert {answer.status_code for answer in stack.all([target] * 6)} == {200}
@@ -35,11 +39,12 @@ def test_a_knob_bounds_what_it_says(wired: dict[str, Any], knob: str, target: st
 
 
 def test_a_service_started_without_dependencies() -> None:
-    with configured(), flask_stack() as flask, fastapi_stack() as fastapi:
-        both = {"flask": flask, "fastapi": fastapi}
-        fail(both, QUERIES, {503}, "postgresql")
-        fail(both, FETCHES, {503}, "upstream")
-        assert flask.get("/readyz").json() == fastapi.get("/readyz").json() == {"ready": True, "answering": []}
+    with configured(), ExitStack() as opened:
+        stacks = {name: opened.enter_context(make()) for name, make in STACKS.items()}
+        fail(stacks, QUERIES, {503}, "postgresql")
+        fail(stacks, FETCHES, {503}, "upstream")
+        for stack in stacks.values():
+            assert stack.get("/readyz").json() == {"ready": True, "answering": []}
 
 
 def test_nothing_is_left_behind_by_a_read() -> None:

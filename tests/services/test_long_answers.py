@@ -10,13 +10,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.serve import served as served_module
 from tests.serve.served import Served, total
 from tests.waiting import wait_for
-from waitlab.telemetry import costs, names
+from waitlab.telemetry import names
 
 FLASK = {"SERVICE": "flask", "APP": "services.flask_app:app", "SERVER": "gunicorn"}
 FASTAPI = {"SERVICE": "fastapi", "APP": "services.fastapi_app:app", "WORKER_CLASS": "asgi"}

@@ -1,4 +1,4 @@
-"""The first look: both services side by side, what they run with, and what binds them now."""
+"""The first look: the services side by side, what they run with, and what binds them now."""
 
 from waitlab.dashboards.load import ANSWERS, FAILED
 from waitlab.dashboards.vocabulary import CHOSEN, SERVICES, Dashboard, Panel, Query, Row
@@ -141,7 +141,7 @@ BINDING = Panel(
 DASHBOARD = Dashboard(
     name="overview",
     title="Lab overview",
-    description="Both services side by side: what they do, how long it takes, and what they run with.",
+    description="The services side by side: what they do, how long it takes, and what they run with.",
     rows=(
         Row(
             "Side by side",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 # A service has one colour on every panel of every dashboard, in both writers. They differ for the colour-blind too.
-SERVICES = {"flask": "#ff9830", "fastapi": "#5794f2"}
+SERVICES = {"flask": "#ff9830", "fastapi": "#5794f2", "django-wsgi": "#b877d9", "django-asgi": "#1f9e89"}
 BAD = "#e02f44"  # beyond here the figures mean trouble
 WARN = "#ecbb13"
 GOOD = "#56a64b"

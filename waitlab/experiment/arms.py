@@ -13,6 +13,8 @@ from waitlab.serve import settings
 
 MOST_ARMS = 64
 FORMS = ("users", "concurrent", "rate")
+CLIENTS = ("request", "sse", "websocket", "upload", "reader", "idle")
+RESTING = ("request", "sse", "websocket")  # clients that rest between one thing and the next
 FEWEST_IN_DUET, MOST_IN_DUET = 2, 4
 PATH = tables.matching(r"/[!-~]{1,300}", "a path with its parameters, such as /sync/sleep?ms=200")
 
@@ -27,6 +29,7 @@ LOAD: dict[str, Check] = {
     "victim": PATH,
     "expects_errors": tables.switch,
     "duet": tables.switch,
+    "client": tables.choice(*CLIENTS),
 }
 
 
@@ -48,12 +51,17 @@ KNOBS: dict[str, Check] = {
     **{name: _setting(name, str) for name in ("server", "worker_class")},
     **{name: _setting(name, int) for name in ("workers", "threads", "tokens", "executor_threads", "pool_size")},
     "preload": _setting("preload", bool),
-    **{name: _setting(name, str) for name in ("loop", "traces")},
+    **{name: _setting(name, str) for name in ("loop", "traces", "middleware")},
+    "receivers": _setting("receivers", bool),
     "cores": tables.whole(1, 1_024),  # whether this machine has them is not the file's fault
     "backlog": _setting("backlog", int),
     "access_log": _setting("access_log", bool),
+    "upstream_concurrency": tables.whole(1, 10_000),
+    "upstream_keep_alive": tables.switch,
+    "upstream_delay_ms": tables.whole(0, 60_000),
+    "edge": tables.choice("off", "buffered", "unbuffered"),
 }
-EXPANDS = ("service", "request", *FORMS, "think_ms", *KNOBS)
+EXPANDS = ("service", "request", *FORMS, "client", "think_ms", *KNOBS)
 ARM: dict[str, Check] = {"service": tables.choice(*paths.OFFERED), "request": PATH, **LOAD, **KNOBS}
 
 
@@ -151,6 +159,7 @@ def _arm(place: Place, family: str, suffix: str, member: Mapping[str, Any], shar
     paths.check(place.at("request"), member["service"], member["request"])
     if load.victim:
         paths.check(place.at("victim"), member["service"], load.victim, paths.UNMEASURED)
+    _check_client(place, load, paths.split(member["request"])[0])
     return Arm(
         name=f"{family} {suffix}".strip(),
         family=family,
@@ -176,6 +185,28 @@ def _load(place: Place, own: Mapping[str, Any], shared: Mapping[str, Any]) -> Lo
     if load.think_ms and not load.users:
         raise place.fault("has think_ms without users", "only users think: say users, or think_ms = 0")
     return load
+
+
+def _check_client(place: Place, load: Load, path: str) -> None:
+    """Whether this kind of client can do what is asked of it."""
+    if (load.client == "websocket") != (path == paths.SOCKET):
+        raise place.at("request").fault(f"= {path!r} is not for client = {load.client!r}", _hint(load.client))
+    if load.client == "sse" and not path.endswith("/sse"):
+        raise place.at("request").fault(f"= {path!r} sends no events", _hint(load.client))
+    if not load.holds:
+        return
+    at = place.at("client")
+    if not load.users or load.duet:
+        raise at.fault(f"= {load.client!r} holds connections", "say users, and no duet")
+    if load.think_ms and load.client not in RESTING:
+        raise place.at("think_ms").fault(f"is nothing that client = {load.client!r} does", "leave it out")
+    if not load.victim and load.client not in RESTING:
+        raise at.fault(f"= {load.client!r} shows nothing by itself", "say whom it keeps waiting: victim")
+
+
+def _hint(client: str) -> str:
+    words = {"websocket": f"it speaks to {paths.SOCKET}", "sse": "it reads /STYLE/sse"}
+    return words.get(client, 'say client = "websocket"')
 
 
 def _refuse_two_forms(place: Place, given: Mapping[str, Any]) -> None:

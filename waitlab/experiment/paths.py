@@ -13,37 +13,58 @@ PARAMETERS = {
     "sleep": ("ms",),
     "query": ("ms", "driver"),
     "fetch": ("ms", "client", "tls"),
-    "read": ("kb", "cold"),
+    "read": ("kb", "cold", "ms"),
     "burn": ("rounds", "kind"),
     "mixed": ("ms", "rounds"),
     "profile": ("ms",),
     "depends": ("ms", "dep"),
     "gather": ("of", "ms", "rounds"),
+    "stream": ("items", "interval_ms", "kb", "buffered"),
+    "sse": ("items", "interval_ms", "kb", "buffered"),
 }
 SAMPLES = tuple(
     f"{sample}{form}"
     for sample in ("httpx-await", "client-per-request", "def-asyncio-run")
     for form in ("", "-corrected")
 )
+SOCKET = "/ws"
 UNMEASURED = ("/healthz", "/readyz", "/about", "/metrics")
 _FASTAPI_HAS_NO = {"/sync/gather", "/blocked/depends", "/offload/depends"}
+_FLASK_HAS_NO = ("depends", "gather")
+_DJANGO_HAS_NO = {  # of django-asgi; django-wsgi has its sync, and in async what needs no loop that is shared
+    "sync": ("depends", "gather"),
+    "async": ("depends",),
+    "blocked": ("depends", "query", "profile"),
+    "bridged": ("depends", "stream", "sse"),
+}
+_FLASK_AWAITS = ("ping", "sleep", "burn", "mixed", "gather")
 
 
 def _fastapi() -> Iterator[tuple[str, tuple[str, ...]]]:
     for style in ("sync", "async", "blocked", "offload"):
         for workload, parameters in PARAMETERS.items():
             if f"/{style}/{workload}" not in _FASTAPI_HAS_NO:
-                yield f"/{style}/{workload}", parameters
+                more = ("to",) if f"/{style}/{workload}" == "/offload/burn" else ()
+                yield f"/{style}/{workload}", parameters + more
     for sample in SAMPLES:
         yield f"/sample/{sample}", ("ms",)
+    yield SOCKET, ()
+
+
+def _django() -> Iterator[tuple[str, tuple[str, ...]]]:
+    for style, absent in _DJANGO_HAS_NO.items():
+        for workload in PARAMETERS.keys() - set(absent):
+            yield f"/{style}/{workload}", PARAMETERS[workload] + (("sensitive",) if style == "bridged" else ())
 
 
 # service -> path -> names of its parameters
 OFFERED: dict[str, dict[str, tuple[str, ...]]] = {
-    "flask": {
-        f"/sync/{workload}": names for workload, names in PARAMETERS.items() if workload not in ("depends", "gather")
-    },
+    "flask": {f"/sync/{workload}": names for workload, names in PARAMETERS.items() if workload not in _FLASK_HAS_NO}
+    | {f"/async/{workload}": PARAMETERS[workload] for workload in _FLASK_AWAITS},
     "fastapi": dict(_fastapi()),
+    "django-wsgi": {path: names for path, names in _django() if path.startswith("/sync/")}
+    | {f"/async/{workload}": PARAMETERS[workload] for workload in (*_FLASK_AWAITS, "query")},
+    "django-asgi": dict(_django()),
 }
 
 

@@ -28,7 +28,9 @@ def load(settings: Settings) -> Any:
         if configure := getattr(module, "configure", None):
             configure(**_accepted(configure, _configuration(settings, module)))
         wrap = telemetry.asgi if settings.worker_class == "asgi" else telemetry.wsgi
-        return wrap(app, getattr(module, "request_name", None), getattr(module, "unmeasured", frozenset()))
+        # One module may hold two applications, each with names of its own.
+        named = getattr(app, "request_name", None) or getattr(module, "request_name", None)
+        return wrap(app, named, getattr(module, "unmeasured", frozenset()))
     except BaseException as error:  # SystemExit too: a module may call sys.exit
         assert settings.run_dir is not None
         reason = str(error) if isinstance(error, WrongApplicationError) else traceback.format_exception_only(error)[-1]
@@ -103,6 +105,8 @@ def _configuration(settings: Settings, module: ModuleType) -> dict[str, object]:
         "pool_size": settings.pool_size,
         "tokens": settings.tokens,
         "executor_threads": settings.executor_threads,
+        "receivers": settings.receivers,
+        "middleware": settings.middleware,
         "about": about,
     }
 

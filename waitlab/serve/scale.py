@@ -27,7 +27,8 @@ def change(run_dir: Path, service: str, workers: int, connections: int | None, r
     pool_size = _facts(run_dir, service)["pool_size"]
     excess = None if connections is None else pool_excess(workers, pool_size, connections, replicas)
     if excess:
-        raise LabError(f"{service}: {excess}", f"start the lab with a smaller {service.upper()}_POOL_SIZE", 2)
+        setting = f"{service.upper().replace('-', '_')}_POOL_SIZE"
+        raise LabError(f"{service}: {excess}", f"start the lab with a smaller {setting}", 2)
     before = _live_workers(run_dir)
     _ask(run_dir, workers)
     deadline = time.monotonic() + SECONDS

@@ -11,6 +11,7 @@ from typing import Any
 from waitlab.telemetry import cgroup, targets
 
 MOST_WORKERS = 64
+ASGI_SERVERS = ("uvicorn", "hypercorn")  # which serve nothing else
 # What neither /about nor a metric label may show: addresses can hold passwords, paths are the machine's own business.
 PRIVATE = frozenset(
     {"database_url", "upstream_url", "upstream_tls_url", "upstream_ca", "otlp_endpoint", "run_dir", "targets_dir"}
@@ -43,6 +44,8 @@ class Settings:
     threads: int
     tokens: int
     executor_threads: int
+    receivers: bool
+    middleware: str
     pool_size: int
     host: str
     port: int
@@ -159,17 +162,19 @@ _PRINTABLE = _matching(r"[\x21-\x7e]{1,80}", "1 to 80 printable characters witho
 TABLE = (
     Setting("APP", "", "the application, module:attribute (needed)", _APP),
     Setting("SERVICE", "", "its name in metrics, targets and traces; default: the last part of APP's module", _LABEL),
-    Setting("SERVER", "gunicorn", "gunicorn or uvicorn", _choice("gunicorn", "uvicorn")),
+    Setting("SERVER", "gunicorn", "gunicorn, uvicorn or hypercorn", _choice("gunicorn", *ASGI_SERVERS)),
     Setting(
         "WORKER_CLASS",
         "",
-        "sync (gunicorn's default), gthread, gevent: WSGI; asgi: ASGI (uvicorn's only one)",
+        "sync (gunicorn's default), gthread, gevent: WSGI; asgi: ASGI (uvicorn's and hypercorn's only one)",
         _choice("sync", "gthread", "gevent", "asgi"),
     ),
     Setting("WORKERS", "2", f"worker processes, 1 to {MOST_WORKERS}", _number(1, MOST_WORKERS)),
     Setting("THREADS", "1", "threads of a gthread worker", _number(1, 1000)),
     Setting("TOKENS", "40", "threads that run `def` endpoints of an ASGI worker (anyio's tokens)", _number(1, 10_000)),
     Setting("EXECUTOR_THREADS", "", "threads of the loop's default executor; default: as CPython's", _number(1, 1000)),
+    Setting("RECEIVERS", "on", "Django's own receivers of each request's start and end (on or off)", _switch),
+    Setting("MIDDLEWARE", "none", "Django's middleware: none, or sync, a synchronous one", _choice("none", "sync")),
     Setting("POOL_SIZE", "10", "database connections a worker may open", _number(1, 1000)),
     Setting("HOST", "127.0.0.1", "address to listen on", _PRINTABLE),
     Setting("PORT", "8000", "port to listen on; 0 takes a free one", _number(0, 65535)),
@@ -221,7 +226,7 @@ def read(environment: Mapping[str, str]) -> Settings:
 
 def usual_class(server: str, threads: str) -> str:
     """What the servers themselves make of it: gunicorn understands threads without a worker class as gthread."""
-    if server == "uvicorn":
+    if server in ASGI_SERVERS:
         return "asgi"
     return "sync" if threads == "1" else "gthread"
 
@@ -236,16 +241,18 @@ def _parsed(row: Setting, text: str) -> Any:
 def _check_together(settings: Settings) -> None:
     """Refuse what the servers would silently ignore or change."""
     kind = settings.worker_class
-    if settings.server == "uvicorn" and kind != "asgi":
-        raise SettingError(f"WORKER_CLASS={kind!r} is not allowed: SERVER=uvicorn takes asgi")
+    if settings.server in ASGI_SERVERS and kind != "asgi":
+        raise SettingError(f"WORKER_CLASS={kind!r} is not allowed: SERVER={settings.server} takes asgi")
     if settings.threads > 1 and kind != "gthread":
         raise SettingError(
             f"THREADS={settings.threads} is not allowed: WORKER_CLASS={kind} takes 1, gthread takes more"
         )
     if settings.loop != "auto" and kind != "asgi":
         raise SettingError(f"LOOP={settings.loop!r} is not allowed: WORKER_CLASS={kind} has no event loop of its own")
-    if settings.preload and settings.server == "uvicorn":
-        raise SettingError("PRELOAD='on' is not allowed: SERVER=uvicorn starts each worker as a new interpreter")
+    if settings.preload and settings.server in ASGI_SERVERS:
+        raise SettingError(
+            f"PRELOAD='on' is not allowed: SERVER={settings.server} starts each worker as a new interpreter"
+        )
     if settings.preload and kind == "gevent":
         raise SettingError(
             "PRELOAD='on' is not allowed: WORKER_CLASS=gevent must patch the library before APP is loaded"

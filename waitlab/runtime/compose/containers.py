@@ -10,12 +10,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-NEEDED = ("postgres", "upstream", "host", "flask", "fastapi", "edge", "locust", "locust-worker", "prometheus")
+NEEDED = (
+    *("postgres", "upstream", "host", "flask", "fastapi", "django-wsgi", "django-asgi", "edge"),
+    *("locust", "locust-worker", "prometheus"),
+)
 OPTIONAL = ("tempo", "grafana")  # LAB_TEMPO=0 and LAB_GRAFANA=0 leave them out
 PARTS = (*NEEDED, *OPTIONAL)  # in the order they are shown
 PUBLISHED = {  # the part a person knows: its container, and the port inside that is published
     "flask": ("edge", 8001),
     "fastapi": ("edge", 8002),
+    "django-wsgi": ("edge", 8003),
+    "django-asgi": ("edge", 8004),
     "locust": ("locust", 8089),
     "prometheus": ("prometheus", 9090),
     "grafana": ("grafana", 3000),

@@ -13,7 +13,7 @@ from waitlab.errors import LabError
 from waitlab.runtime.compose import containers
 from waitlab.runtime.local import plan
 
-PORTS = {f"{part.upper()}_PORT": port for part, (_, port) in containers.PUBLISHED.items()}  # by default as inside
+PORTS = {f"{plan.prefix(part)}_PORT": port for part, (_, port) in containers.PUBLISHED.items()}  # by default as inside
 LEFT_OUT_BY = {f"LAB_{part.upper()}": part for part in containers.OPTIONAL}
 ALLOWED = {
     "CPUS": (r"\d{1,4}(\.\d{1,3})?|\.\d{1,3}", "a number of CPUs such as 2 or 0.5"),
@@ -33,6 +33,9 @@ def check(environment: Mapping[str, str]) -> dict[str, int]:
         _require(environment, setting, *ALLOWED[setting.rpartition("_")[2]])
     for setting in LEFT_OUT_BY:
         _require(environment, setting, "[01]", "1, or 0 to leave it out")
+    plan.switched_on(environment, "EDGE_BUFFERING")
+    if environment.get("EDGE") and not plan.switched_on(environment, "EDGE"):
+        raise LabError("EDGE='off' is not possible here", "containers are reached through the edge only: unset it", 2)
     _require(environment, "LAB_BIND", r"\d{1,3}(\.\d{1,3}){3}", "an IPv4 address of this machine")
     for setting, port in found.items():
         twin = next((other for other in found if other != setting and found[other] == port), None)

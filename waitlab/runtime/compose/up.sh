@@ -175,7 +175,7 @@ settings() {
   local name given=()
   for name in $(compgen -e); do
     case $name in
-      FLASK_* | FASTAPI_* | UPSTREAM_* | LOCUST_* | PROMETHEUS_* | POSTGRES_* | HOST_* | EDGE_* | TEMPO_* | GRAFANA_* | \
+      FLASK_* | FASTAPI_* | DJANGO_* | UPSTREAM_* | LOCUST_* | PROMETHEUS_* | POSTGRES_* | HOST_* | EDGE | EDGE_* | TEMPO_* | GRAFANA_* | \
         VERBS_* | LAB_BIND | LAB_CPUS | LAB_GRAFANA | LAB_TEMPO) given+=(--env "$name") ;;
     esac
   done

@@ -20,6 +20,8 @@ def ailment(home: Home, name: str, url: str, nonce: str, patience: float = PATIE
     if name == "postgres":
         is_ours = postgres.accepts((home.run("postgres") / "url").read_text())
         return "" if is_ours else "accepts no connection yet"
+    if name == "edge":  # its pages are the services', and a service under load does not answer at once
+        return pages.unreachable(url, patience)
     if name in SERVICES and (served(home, name) or {}).get("nonce") != nonce:
         return "its workers are starting"
     return pages.ailment(url + PATHS.get(name, "/healthz"), patience)

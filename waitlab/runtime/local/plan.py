@@ -16,13 +16,15 @@ from functools import partial
 from pathlib import Path
 
 from waitlab.errors import LabError
-from waitlab.runtime.local import certificate, grafana, postgres, prometheus
+from waitlab.runtime.local import certificate, edge, grafana, postgres, prometheus
 from waitlab.runtime.local.state import PROJECT, Home
 from waitlab.serve import scale, settings
 
 PORTS = {
     "FLASK_PORT": 8001,
     "FASTAPI_PORT": 8002,
+    "DJANGO_WSGI_PORT": 8003,
+    "DJANGO_ASGI_PORT": 8004,
     "UPSTREAM_PORT": 8009,
     "UPSTREAM_TLS_PORT": 8010,
     "LOCUST_PORT": 8089,
@@ -45,28 +47,39 @@ class Service:
 # The lab's own table of services; a test holds it equal to services/contract.py, which nothing in waitlab may import.
 SERVICES = {
     "flask": Service("services.flask_app:app", {"gunicorn": ("sync", "gthread", "gevent")}),
-    "fastapi": Service("services.fastapi_app:app", {"uvicorn": ("asgi",), "gunicorn": ("asgi",)}),
+    "fastapi": Service(
+        "services.fastapi_app:app", {"uvicorn": ("asgi",), "gunicorn": ("asgi",), "hypercorn": ("asgi",)}
+    ),
+    "django-wsgi": Service("services.django_app:wsgi", {"gunicorn": ("sync", "gthread", "gevent")}),
+    "django-asgi": Service(
+        "services.django_app:asgi", {"uvicorn": ("asgi",), "gunicorn": ("asgi",), "hypercorn": ("asgi",)}
+    ),
 }
-PARTS = ("postgres", "upstream", "host", *SERVICES, "locust", "prometheus", "grafana")  # in the order they are shown
+# In the order they are shown.
+PARTS = ("postgres", "upstream", "host", *SERVICES, "edge", "locust", "prometheus", "grafana")
 
 # What the lab itself decides for a service, so that no <SERVICE>_<KNOB> may.
 DECIDED = {"APP", "SERVICE", "HOST", "ANNOUNCE", "RUN_DIR", "TARGETS_DIR", "NONCE"} | {
     row.name for row in settings.TABLE if row.name.startswith(("DATABASE_", "UPSTREAM_"))
 }
 SERVICE_KNOBS = tuple(row.name for row in settings.TABLE if row.name not in DECIDED)
+OF_DJANGO = {"RECEIVERS", "MIDDLEWARE"}  # which no other application understands
 UPSTREAM_KNOBS = ("DELAY_MS", "JITTER_MS", "ERROR_RATE", "CONCURRENCY", "RATE", "KEEP_ALIVE")
 # What limits a container, <CONTAINER>_<LIMIT>; VERBS is the one in which `lab status` and its like run.
 LIMITS = ("CPUS", "MEMORY", "PIDS")
 CONTAINERS = (
-    *("POSTGRES", "UPSTREAM", "HOST", "FLASK", "FASTAPI", "EDGE", "LOCUST", "LOCUST_WORKER", "PROMETHEUS"),
-    *("TEMPO", "GRAFANA", "VERBS"),
+    *("POSTGRES", "UPSTREAM", "HOST", "FLASK", "FASTAPI", "DJANGO_WSGI", "DJANGO_ASGI", "EDGE", "LOCUST"),
+    *("LOCUST_WORKER", "PROMETHEUS", "TEMPO", "GRAFANA", "VERBS"),
 )
 CONTAINER_SETTINGS = {f"{container}_{limit}" for container in CONTAINERS for limit in LIMITS}
+EDGE_SETTINGS = {"EDGE", "EDGE_BUFFERING"}
 PROGRAMS = {"PROMETHEUS_BIN", "GRAFANA_BIN", "GRAFANA_HOME"}  # what the local runtime runs that is not of the project
 # Names under which others have settings too: only what is nearly one of the lab's is taken for a misspelt one.
-SHARED_PREFIXES = ("LOCUST_", "PROMETHEUS_", "GRAFANA_", "POSTGRES_", "HOST_")
-# Flask reads variables of its own that a developer may well have set.
-FOREIGN = re.compile(r"FLASK_(APP|ENV|DEBUG|SKIP_DOTENV|RUN_\w+)")
+SHARED_PREFIXES = ("EDGE_", "LOCUST_", "PROMETHEUS_", "GRAFANA_", "POSTGRES_", "HOST_")
+# Flask and Django read variables of their own that a developer may well have set.
+FOREIGN = re.compile(
+    r"FLASK_(APP|ENV|DEBUG|SKIP_DOTENV|RUN_\w+)|DJANGO_(SETTINGS_MODULE|ALLOW_ASYNC_UNSAFE|SUPERUSER_\w+)"
+)
 INHERITED = (*("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH"), "OTLP_ENDPOINT")
 
 
@@ -110,6 +123,7 @@ def read(environment: Mapping[str, str], only: tuple[str, ...] = ()) -> Plan:
         "upstream": draft.upstream,
         "host": draft.host,
         **{name: partial(draft.service, name) for name in SERVICES},
+        "edge": draft.edge,
         "locust": draft.locust,
         "prometheus": draft.prometheus,
         "grafana": draft.grafana,
@@ -119,11 +133,13 @@ def read(environment: Mapping[str, str], only: tuple[str, ...] = ()) -> Plan:
 
 
 def _usual(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """All parts; Grafana where there is one, and LAB_GRAFANA does not leave it out."""
+    """All parts; Grafana where there is one, and LAB_GRAFANA does not leave it out; the edge where EDGE asks for it."""
     asked = environment.get("LAB_GRAFANA") or "1"
     if asked not in ("0", "1"):
         raise LabError(f"LAB_GRAFANA={asked[:80]!r} is not allowed", "LAB_GRAFANA takes 1, or 0 to leave it out", 2)
-    return PARTS if asked == "1" and grafana.found(environment) else tuple(part for part in PARTS if part != "grafana")
+    left_out = set() if asked == "1" and grafana.found(environment) else {"grafana"}
+    left_out |= set() if switched_on(environment, "EDGE") else {"edge"}
+    return tuple(part for part in PARTS if part not in left_out)
 
 
 class _Draft:
@@ -175,7 +191,7 @@ class _Draft:
         return Part("host", self.address("HOST_PORT"), _python("waitlab.host"), environment, {"HOST_PORT": port})
 
     def service(self, name: str) -> Part:
-        setting = f"{name.upper()}_PORT"
+        setting = f"{prefix(name)}_PORT"
         environment = {
             **self.common,
             **service_knobs(name, self.given),
@@ -202,11 +218,22 @@ class _Draft:
             }
         return found
 
+    def edge(self) -> Part:
+        buffering = "on" if switched_on(self.given, "EDGE_BUFFERING") else "off"
+        settings_ = {name: f"{prefix(name)}_PORT" for name in SERVICES if name in self.wanted}
+        if not settings_:
+            raise LabError("edge alone has nothing to pass on", f"add --only {' or --only '.join(SERVICES)}", 2)
+        ports = {f"{setting}+{edge.ABOVE}": self.port(setting) + edge.ABOVE for setting in settings_.values()}
+        urls = [self.address(setting) for setting in settings_.values()]
+        doors = [f"{port}={url}" for port, url in zip(ports.values(), urls, strict=True)]
+        command = [*_python("waitlab.runtime.local.edge"), str(self.home.run("edge")), buffering, *doors]
+        return Part("edge", f"http://127.0.0.1:{min(ports.values())}", command, self.common, ports)
+
     def locust(self) -> Part:
         web, workers = self.port("LOCUST_PORT"), self.port("LOCUST_WORKER_PORT")
         passed = {name: value for name, value in self.given.items() if name.startswith("LOCUST_") and name not in PORTS}
         is_distributed = any(passed.get(name) for name in ("LOCUST_PROCESSES", "LOCUST_MODE_MASTER"))
-        services = {name: self.address(f"{name.upper()}_PORT") for name in SERVICES if name in self.wanted}
+        services = {name: self.address(f"{prefix(name)}_PORT") for name in SERVICES if name in self.wanted}
         if not services:
             raise LabError("locust alone has nothing to load", f"add --only {' or --only '.join(SERVICES)}", 2)
         environment = {
@@ -242,6 +269,14 @@ class _Draft:
         )
 
 
+def switched_on(environment: Mapping[str, str], setting: str) -> bool:
+    """Whether a setting is on; LabError 2 when it is neither that nor off."""
+    text = environment.get(setting) or "off"
+    if text not in ("on", "off"):
+        raise LabError(f"{setting}={text[:80]!r} is not allowed", f"{setting} takes on or off", 2)
+    return text == "on"
+
+
 def port(environment: Mapping[str, str], setting: str, default: int) -> int:
     """The port that a setting gives; LabError 2 when it is none."""
     text = environment.get(setting) or str(default)
@@ -250,24 +285,37 @@ def port(environment: Mapping[str, str], setting: str, default: int) -> int:
     return int(text)
 
 
+def prefix(name: str) -> str:
+    """What the settings of a service begin with: DJANGO_ASGI for django-asgi."""
+    return name.upper().replace("-", "_")
+
+
+def knobs(name: str) -> tuple[str, ...]:
+    """The knobs that a service understands, without its prefix."""
+    return tuple(knob for knob in SERVICE_KNOBS if knob not in OF_DJANGO or name.startswith("django"))
+
+
 def service_knobs(name: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """What `environment` says of one service, as waitlab.serve reads it; LabError 2 for a server that cannot run it."""
-    return _with_server(name, _knobs(environment, name.upper(), SERVICE_KNOBS))
+    """What `environment` says of one service, as waitlab.serve reads it; LabError 2 for what it cannot have."""
+    for knob in set(SERVICE_KNOBS) - set(knobs(name)):
+        if environment.get(f"{prefix(name)}_{knob}"):
+            raise LabError(f"{prefix(name)}_{knob} is not a setting of {name}", "it is about Django: unset it", 2)
+    return _with_server(name, _knobs(environment, prefix(name), knobs(name)))
 
 
-def _with_server(name: str, knobs: dict[str, str]) -> dict[str, str]:
+def _with_server(name: str, given: dict[str, str]) -> dict[str, str]:
     """The knobs with server and worker class filled in; LabError 2 for a pair that cannot run this service."""
     servers = SERVICES[name].servers
-    server = knobs.get("SERVER", next(iter(servers)))
+    server = given.get("SERVER", next(iter(servers)))
     if server not in servers:
-        raise LabError(f"{name.upper()}_SERVER={server!r} is not allowed", f"{name} runs on {' or '.join(servers)}", 2)
+        raise LabError(f"{prefix(name)}_SERVER={server!r} is not allowed", f"{name} runs on {' or '.join(servers)}", 2)
     classes = servers[server]
-    usual = settings.usual_class(server, knobs.get("THREADS", "1"))
-    kind = knobs.get("WORKER_CLASS", usual if usual in classes else classes[0])
+    usual = settings.usual_class(server, given.get("THREADS", "1"))
+    kind = given.get("WORKER_CLASS", usual if usual in classes else classes[0])
     if kind not in classes:
         hint = f"{name} on {server} takes {' or '.join(classes)}"
-        raise LabError(f"{name.upper()}_WORKER_CLASS={kind!r} is not allowed", hint, 2)
-    return {**knobs, "SERVER": server, "WORKER_CLASS": kind}
+        raise LabError(f"{prefix(name)}_WORKER_CLASS={kind!r} is not allowed", hint, 2)
+    return {**given, "SERVER": server, "WORKER_CLASS": kind}
 
 
 def check_service(name: str, environment: Mapping[str, str], with_database: bool) -> None:
@@ -276,27 +324,28 @@ def check_service(name: str, environment: Mapping[str, str], with_database: bool
         asked = settings.read(environment)
     except settings.SettingError as error:
         names = "|".join(row.name for row in settings.TABLE)
-        message = re.sub(rf"\b({names})\b", rf"{name.upper()}_\1", str(error))
+        message = re.sub(rf"\b({names})\b", rf"{prefix(name)}_\1", str(error))
         raise LabError(
-            message, f"nothing was started; unset {name.upper()}_... settings to get the defaults", 2
+            message, f"nothing was started; unset {prefix(name)}_... settings to get the defaults", 2
         ) from None
     limit = postgres.MAX_CONNECTIONS - postgres.RESERVED_CONNECTIONS
     excess = scale.pool_excess(asked.workers, asked.pool_size, limit) if with_database else None
     if excess:
-        raise LabError(f"{name}: {excess}", f"lower {name.upper()}_WORKERS or {name.upper()}_POOL_SIZE", 2)
+        raise LabError(f"{name}: {excess}", f"lower {prefix(name)}_WORKERS or {prefix(name)}_POOL_SIZE", 2)
 
 
 def _refuse_limits(environment: Mapping[str, str]) -> None:
     for name in sorted(CONTAINER_SETTINGS & environment.keys()):
-        hint = "unset it, or use containers; FLASK_CORES and FASTAPI_CORES work on both runtimes"
+        hint = "unset it, or use containers; FLASK_CORES and its like work on both runtimes"
         raise LabError(f"{name} limits a container, and this is the local runtime", hint, 2)
 
 
 def refuse_misspelt(environment: Mapping[str, str]) -> None:
     """LabError for a variable that looks like one of the lab's settings, on any runtime, and is none."""
-    knobs = {f"{name.upper()}_{knob}" for name in SERVICES for knob in SERVICE_KNOBS}
-    known = knobs | {f"UPSTREAM_{knob}" for knob in UPSTREAM_KNOBS} | set(PORTS) | PROGRAMS | CONTAINER_SETTINGS
-    owned = tuple(f"{name.upper()}_" for name in (*SERVICES, "upstream"))
+    of_services = {f"{prefix(name)}_{knob}" for name in SERVICES for knob in knobs(name)}
+    known = of_services | {f"UPSTREAM_{knob}" for knob in UPSTREAM_KNOBS} | set(PORTS) | PROGRAMS | EDGE_SETTINGS
+    known |= CONTAINER_SETTINGS
+    owned = ("DJANGO_", *(f"{prefix(name)}_" for name in (*SERVICES, "upstream")))
     for name in sorted(environment):
         if name in known or FOREIGN.fullmatch(name):
             continue

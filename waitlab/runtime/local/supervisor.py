@@ -27,7 +27,7 @@ START_SECONDS = 60.0
 POLL_SECONDS = 0.1
 STOP_GRACE_SECONDS = 8.0  # a service takes up to 5 s, and what is in flight
 # What drives and watches leaves first, what is called leaves last; the parts of one wave leave together.
-WAVES = (("locust", "grafana", "prometheus", "host"), tuple(SERVICES), ("upstream", "postgres"))
+WAVES = (("locust", "edge", "grafana", "prometheus", "host"), tuple(SERVICES), ("upstream", "postgres"))
 
 
 class _StopAskedError(Exception):
