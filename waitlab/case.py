@@ -60,7 +60,7 @@ def wait_s(style: str, workload: str, parameters: Mapping[str, str]) -> float:
     The two sleeps of a gather overlap, but not in style `blocked`, nor in `bridged` where both go to the request's own
     thread. stream and sse wait between two items, so once less than they have items.
     """
-    if workload in ("ping", "burn"):
+    if workload in ("ping", "burn", "ws"):
         return 0.0
     if workload == "read":
         return _whole("ms", parameters.get("ms", "0")) / 1000

@@ -7,7 +7,7 @@ from dataclasses import replace
 from waitlab.case import FETCHING, ON_A_CONNECTION, Case
 from waitlab.errors import LabError
 from waitlab.experiment import Arm, Prediction
-from waitlab.experiment.paths import split
+from waitlab.experiment.paths import pair, split
 from waitlab.experiment.question import Value
 from waitlab.laws import LAWS, Predicted
 from waitlab.runtime.local import plan
@@ -70,7 +70,7 @@ def case(arm: Arm, cores: float) -> Case:
     """What laws may know of the arm. `cores`: what its service has where the arm does not say."""
     known, outside = settings.read(environment(arm)), upstream(arm)
     path, parameters = split(arm.request)
-    _, style, workload = path.split("/")
+    style, workload = pair(path)
     return Case(
         style=style,
         workload=workload,

@@ -46,6 +46,15 @@ def test_a_wrong_prometheus_is_named() -> None:
     assert "PROMETHEUS_BIN" in finding.found
 
 
+def test_a_hard_limit_that_is_too_low_for_3000_connections_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.descriptors, "hard_limit", lambda: 2048)
+    finding = found(dict(os.environ), {})["open files"]
+    assert (finding.ok, finding.needed, finding.found) == (False, False, "2048 allowed")
+    assert "3000 connections need 3200 open files, and the hard limit is 2048" in finding.remedy
+    monkeypatch.setattr(doctor.descriptors, "hard_limit", lambda: 512)
+    assert found(dict(os.environ), {})["open files"].needed
+
+
 def test_what_is_missing_ends_in_122(capsys: pytest.CaptureFixture[str]) -> None:
     needed = doctor.Finding("make", False, "missing", "apt-get install make")
     assert not doctor.report([needed], as_json=False)

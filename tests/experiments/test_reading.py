@@ -235,6 +235,63 @@ def test_a_fault_of_a_duet_is_named(folder: Path, old: str, new: str, message: s
     assert remedy in str(fault.remedy)
 
 
+HOLDING = """
+title = "A title"
+question = "A question?"
+
+[arms.held]
+service = "fastapi"
+request = "/async/ping"
+users = 20
+client = "idle"
+victim = "/async/ping"
+edge = ["off", "buffered"]
+
+[[predictions]]
+says = "They are held."
+quantity = "connections_held"
+at_least = 20
+"""
+
+
+def test_users_may_hold_connections_through_an_edge(folder: Path) -> None:
+    arms = asked(folder, HOLDING).arms
+    assert [(arm.name, arm.knobs["edge"]) for arm in arms] == [
+        ("held edge=off", "off"),
+        ("held edge=buffered", "buffered"),
+    ]
+    assert all(arm.load == Load(users=20, client="idle", victim="/async/ping") and arm.load.holds for arm in arms)
+    assert not Load(users=20).holds
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "remedy"),
+    [
+        ('"idle"', '"lazy"', "client = 'lazy' is not allowed", "request, sse, websocket, upload, reader, idle"),
+        ("users = 20", "rate = 20", "client = 'idle' holds connections", "say users"),
+        ('victim = "/async/ping"\n', "", "client = 'idle' shows nothing by itself", "victim"),
+        ('victim = "/async/ping"\n', 'victim = "/async/ping"\nthink_ms = 5\n', "think_ms is nothing that", "leave it"),
+        ('"idle"', '"websocket"', "request = '/async/ping' is not for client = 'websocket'", "/ws"),
+        ('"/async/ping"\nusers', '"/ws"\nusers', "request = '/ws' is not for client = 'idle'", '"websocket"'),
+        ('"idle"', '"sse"', "request = '/async/ping' sends no events", "/STYLE/sse"),
+        ('"buffered"]', '"on"]', "edge = 'on' is not allowed", "off, buffered, unbuffered"),
+        ("connections_held", "throughput_rps", "'throughput_rps' cannot be measured", "no client that holds"),
+        ("connections_held", "round_trip_p95_ms", "'round_trip_p95_ms' cannot be measured", '"websocket"'),
+        (
+            'quantity = "connections_held"\nat_least = 20',
+            'quantity = "in_flight"\nlaw = "busy_places"\nwithin = 0.1',
+            "has users who hold connections",
+            "take a law of this load",
+        ),
+    ],
+)
+def test_a_fault_of_those_who_hold_is_named(folder: Path, old: str, new: str, message: str, remedy: str) -> None:
+    assert old in HOLDING
+    fault = refused(written(folder, HOLDING.replace(old, new, 1)))
+    assert message in fault.message
+    assert remedy in str(fault.remedy)
+
+
 def test_the_file_is_kept_as_it_is(folder: Path) -> None:
     experiment = asked(folder, GOOD)
     assert (experiment.name, experiment.text, experiment.settles) == ("mine", GOOD, ("C02",))

@@ -58,7 +58,7 @@ def serving(folder: Path, wrong: str = "") -> Iterator[Serving]:
     folder.mkdir(exist_ok=True)
     with local.running({**inherited, **OURS, "WRONG": wrong}, folder / "run", folder / "log") as url:
         pid = json.loads((folder / "run/serve.json").read_text())["pid"]
-        yield Serving(url, pid, folder / "run", folder / "log", service.facts(OURS))
+        yield Serving(url, pid, folder / "run", folder / "log", service.facts(OURS), url)
 
 
 def arm(request: str = SLEEP) -> Arm:

@@ -63,14 +63,14 @@ def names_of(environment: dict[str, str]) -> set[str]:
 
 def test_a_lab_without_grafana_is_the_lab_it_was(tmp_path: Path) -> None:
     lab = plan.read({"PATH": str(tmp_path)})
-    assert [part.name for part in lab.parts] == [name for name in plan.PARTS if name != "grafana"]
+    assert [part.name for part in lab.parts] == [name for name in plan.PARTS if name not in ("edge", "grafana")]
     assert "GRAFANA_PORT" not in lab.ports
 
 
 def test_a_grafana_on_path_is_used_unless_it_is_left_out(tmp_path: Path) -> None:
     path = {"PATH": str(install(tmp_path).parent)}
-    assert names_of(path) == set(plan.PARTS)
-    assert names_of({**path, "LAB_GRAFANA": "0"}) == set(plan.PARTS) - {"grafana"}
+    assert names_of(path) == set(plan.PARTS) - {"edge"}
+    assert names_of({**path, "LAB_GRAFANA": "0"}) == set(plan.PARTS) - {"edge", "grafana"}
 
 
 @pytest.mark.parametrize(("name", "verb"), [("grafana", ["server"]), ("grafana-server", [])])

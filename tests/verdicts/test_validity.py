@@ -176,6 +176,57 @@ def test_a_trial_that_recorded_nothing_breaks_every_rule_and_gives_nothing() -> 
     assert all(validity.voided(found, name) for name in validity.KINDS)
 
 
+def held(**changes: object) -> tuple[Trial, Load]:
+    """Twenty idle connections, and a victim of whose 200 requests each was answered."""
+    load = made.load(client="idle", victim="/sync/ping")
+    trial = made.trial()
+    assert trial.client
+    quiet = replace(trial.client, counted=0, response_us={}, victim_us={2_000: 200}, connections_held=20)
+    return replace(trial, slices=(), client=replace(quiet, **changes)), load  # type: ignore[arg-type]
+
+
+def test_users_who_hold_connections_skip_the_rules_about_answers() -> None:
+    found = {finding.rule: finding for finding in validity.findings(*held())}
+    assert {name: one.verdict for name, one in found.items() if one.verdict not in ("pass", "warn")} == {
+        "G3": "skip",
+        "G5": "skip",
+        "G10": "void",  # of the users' answers, of which there are none
+    }
+    assert "20 of 20 were held" in found["G9"].says
+    assert not validity.voided(found.values(), "victim_p95_ms")
+    assert [one.rule for one in validity.voided(found.values(), "victim_p99_ms")] == ["G10"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "quantity"),
+    [
+        ({"victim_failures": 2}, "G11", "victim_p95_ms"),
+        ({"connections_held": None}, "G9", "victim_p95_ms"),
+        ({"sent": 1}, "G2", "kb_per_connection"),
+        ({"victim_us": {2_000: 199}}, "G10", "victim_p95_ms"),
+    ],
+)
+def test_what_spoils_a_trial_of_held_connections(changes: dict[str, object], rule: str, quantity: str) -> None:
+    assert [one.rule for one in validity.voided(validity.findings(*held(**changes)), quantity)] == [rule]
+
+
+@pytest.mark.parametrize(
+    ("client", "quantity", "seen", "is_enough"),
+    [
+        ("sse", "event_gap_p95_ms", {"event_gap_us": {100_000: 200}}, True),
+        ("sse", "event_gap_p95_ms", {"event_gap_us": {100_000: 199}}, False),
+        ("websocket", "round_trip_p95_ms", {"round_trip_us": {500: 200}}, True),
+        ("websocket", "round_trip_p95_ms", {"round_trip_us": {500: 20}, "event_gap_us": {500: 200}}, False),
+    ],
+)
+def test_a_percentile_of_events_needs_events(
+    client: str, quantity: str, seen: dict[str, object], is_enough: bool
+) -> None:
+    trial, load = held(**seen)
+    found = validity.findings(trial, replace(load, client=client))
+    assert [one.rule for one in validity.voided(found, quantity)] == ([] if is_enough else ["G10"])
+
+
 def test_single_requests_skip_the_rules_that_say_nothing_of_them() -> None:
     two = made.singles(2.0, 4.0, identity=(made.IDENTITY, made.IDENTITY))
     found = {one.rule: one for one in validity.findings(two, AT_ONCE)}

@@ -58,7 +58,7 @@ def fewest_held(changes: Iterable[tuple[float, int]], start: float, end: float) 
     for moment, change in sorted(changes):
         if moment >= end:
             break
-        if moment >= start and fewest is None:
+        if moment > start and fewest is None:
             fewest = held
         held += change
         fewest = fewest if fewest is None else min(fewest, held)

@@ -75,6 +75,14 @@ def split(request: str) -> tuple[str, dict[str, str]]:
     return path, {name: value for name, _, value in pairs}
 
 
+def pair(path: str) -> tuple[str, str]:
+    """Style and workload of an offered path, as metrics are labelled with them."""
+    if path == SOCKET:
+        return "async", "ws"
+    _, style, workload = path.split("/")
+    return style, workload
+
+
 def check(place: Place, service: str, request: str, more: tuple[str, ...] = ()) -> None:
     """LabError when `service` does not offer `request`, a path with parameters, nor one of the paths `more`."""
     path, parameters = split(request)

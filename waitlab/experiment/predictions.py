@@ -28,7 +28,7 @@ WORDS = ("says", "quantity", "within", "expected", "instead")
 CPU_A_REQUEST = "cpu_ms_per_request"  # what means something in duet, and what is counted there as anywhere
 COUNTED = ("error_ratio", "switches_voluntary_per_request", "threads_per_worker", "uncounted")
 NEEDS = {  # of a quantity, by its `load`
-    "requests": "it needs users who ask again and again, or a rate",
+    "requests": "it needs users or a rate, and no client that holds its connection",
     "stream": "it needs users or a rate",
     "singles": "it needs concurrent",
     "victim": "it needs a victim",

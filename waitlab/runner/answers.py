@@ -3,16 +3,18 @@
 The runner knows the contract by itself (nothing in waitlab may import the services); a test holds both together.
 """
 
+import base64
 import hashlib
 import http.client
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from waitlab.case import wait_s
+from waitlab.case import ON_A_CONNECTION, wait_s
 from waitlab.errors import LabError
 from waitlab.experiment import paths
 
@@ -20,7 +22,11 @@ Answer = Mapping[str, Any]
 Proof = Callable[[Mapping[str, str], Answer], bool]  # of the parameters that were asked for, and of what was answered
 
 JSON, PROBLEM = "application/json", "application/problem+json"
+LINES, EVENTS = "application/jsonl", "text/event-stream"
+KINDS = {"stream": LINES, "sse": EVENTS}  # of the workloads that answer with many items
 FAILS_AS_PRINTED = "/sample/httpx-await"  # the one listing whose right answer is an error
+WEBSOCKET = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455: what a server adds to the key of a handshake
+GOODBYE = b"\x88\x82\0\0\0\0\x03\xe8"  # a close frame, masked with zeros: 1000, all is well
 MOST_ANSWERS, SECONDS = 10, 0.5  # asked for before the load, and for how long at most
 PATIENCE_SECONDS = 15.0
 EARLY = 0.98  # of its wait: timers round
@@ -58,6 +64,11 @@ def verify(url: str, request: str, victim: str = "") -> Verified:
 def _faults(url: str, request: str, victim: str) -> Iterator[str]:
     """What is wrong with each answer in turn, empty where nothing is."""
     until = time.monotonic() + SECONDS
+    if request == paths.SOCKET:
+        yield _opened(url)
+        if victim:
+            yield _asked(url, victim)
+        return
     yield _asked(url, request)
     if other := variant(request):
         yield _asked(url, other)
@@ -84,6 +95,27 @@ def _asked(url: str, request: str) -> str:
     return ""
 
 
+def _opened(url: str) -> str:
+    """A WebSocket, from its handshake to its close: the key that comes back is the proof."""
+    key = base64.b64encode(secrets.token_bytes(16)).decode()
+    fields = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": key}
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_SECONDS)
+    try:
+        connection.request("GET", paths.SOCKET, headers=fields)
+        answer = connection.getresponse()
+        wanted = base64.b64encode(hashlib.sha1((key + WEBSOCKET).encode(), usedforsecurity=False).digest()).decode()
+        if answer.status != 101 or answer.getheader("Sec-WebSocket-Accept") != wanted:
+            return f"{paths.SOCKET}: {answer.status}, and no WebSocket that was opened by this handshake"
+        connection.sock.sendall(GOODBYE)
+        while connection.sock.recv(1024):
+            pass
+    except (OSError, http.client.HTTPException) as error:
+        return f"{paths.SOCKET}: no whole answer: {error!r:.120}"
+    finally:
+        connection.close()
+    return ""
+
+
 def _refused(url: str, request: str) -> str:
     got = _get(url, request)
     if got.fault or got.status != 400 or got.kind != PROBLEM:
@@ -94,7 +126,7 @@ def _refused(url: str, request: str) -> str:
 def variant(request: str) -> str:
     """The same request with another, small value: whoever answers from memory answers it wrongly. Empty without any."""
     path, parameters = paths.split(request)
-    for name, small in (("rounds", "2"), ("kb", "8"), ("ms", "7")):
+    for name, small in (("rounds", "2"), ("items", "2"), ("kb", "8"), ("ms", "7")):
         if name in parameters:
             other = {**parameters, name: small if parameters[name] != small else "3"}
             return f"{path}?{'&'.join(f'{key}={value}' for key, value in other.items())}"
@@ -104,7 +136,7 @@ def variant(request: str) -> str:
 def fault(request: str, status: int, kind: str, body: str) -> str:
     """What is wrong with an answer; empty when it is as the contract says."""
     path, asked = paths.split(request)
-    wanted = (500, PROBLEM) if path == FAILS_AS_PRINTED else (200, JSON)
+    wanted = (500, PROBLEM) if path == FAILS_AS_PRINTED else (200, KINDS.get(_workload(path), JSON))
     if (status, kind) != wanted:
         return f"{request}: {status} {kind}, not {wanted[0]} {wanted[1]}"
     if not body_is_right(request, body):
@@ -120,14 +152,29 @@ def fails_as_printed(request: str) -> bool:
 def body_is_right(request: str, body: str) -> bool:
     """Whether this body proves that the work of this request was done."""
     path, asked = paths.split(request)
-    workload = path.rpartition("/")[2]
+    workload = _workload(path)
     try:
-        answer = json.loads(body)
+        answer = _parsed(KINDS.get(workload, JSON), body)
         if path == FAILS_AS_PRINTED:
             return "no coroutine function" in answer["detail"]
         return PROOFS[workload](asked, answer)
     except (ValueError, LookupError, TypeError, AttributeError):
         return False
+
+
+def _workload(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _parsed(kind: str, body: str) -> Any:
+    """The JSON of a body; of one with many items, all of them under `items`. ValueError for any other text."""
+    if kind == JSON:
+        return json.loads(body)
+    before, after = ("", "\n") if kind == LINES else ("data: ", "\n\n")
+    *items, rest = body.split(after)
+    if rest or not all(item.startswith(before) for item in items):
+        raise ValueError("cut short, or in another form")
+    return {"items": [json.loads(item.removeprefix(before)) for item in items]}
 
 
 def burnt(rounds: int) -> int:
@@ -159,7 +206,7 @@ def _queried(asked: Mapping[str, str], answer: Answer) -> bool:
 
 
 def _read(asked: Mapping[str, str], answer: Answer) -> bool:
-    return _same("kb")(asked, answer) and answer["last_word"] == answer["kb"] * 1024 // 8 - 1
+    return _same("kb", "ms")(asked, answer) and answer["last_word"] == answer["kb"] * 1024 // 8 - 1
 
 
 def _burnt(asked: Mapping[str, str], answer: Answer) -> bool:
@@ -183,12 +230,20 @@ def _profile(asked: Mapping[str, str], answer: Answer) -> bool:
 
 
 def _depends(asked: Mapping[str, str], answer: Answer) -> bool:
-    return (_queried if asked.get("dep") == "session" else _same("ms"))(asked, answer)
+    return (_queried if asked.get("dep") in ON_A_CONNECTION else _same("ms"))(asked, answer)
 
 
 def _gather(asked: Mapping[str, str], answer: Answer) -> bool:
     first, second = answer["both"]
     return bool(first == second and (_burnt if asked.get("of") == "burn" else _same("ms"))(asked, first))
+
+
+def _long(asked: Mapping[str, str], answer: Answer) -> bool:
+    """Every item in its order, each with its padding."""
+    of = int(asked.get("items", answer["items"][0]["of"]))
+    padding = "." * (int(asked.get("kb", 0)) * 1024)
+    whole = [{"item": number, "of": of} | ({"padding": padding} if padding else {}) for number in range(1, of + 1)]
+    return bool(answer["items"] == whole)
 
 
 PROOFS: Mapping[str, Proof] = {
@@ -202,6 +257,8 @@ PROOFS: Mapping[str, Proof] = {
     "profile": _profile,
     "depends": _depends,
     "gather": _gather,
+    "stream": _long,
+    "sse": _long,
     "httpx-await-corrected": _outside,
     "client-per-request": _same("ms"),
     "client-per-request-corrected": _same("ms"),

@@ -125,6 +125,4 @@ def require(ailment: str) -> None:
 
 def labels(arm: Arm) -> tuple[str, str]:
     """Style and workload of the arm's request, as metrics are labelled with."""
-    path = paths.split(arm.request)[0]
-    _, style, workload = path.split("/") if path != paths.SOCKET else ("", "async", "ws")
-    return style, workload
+    return paths.pair(paths.split(arm.request)[0])
