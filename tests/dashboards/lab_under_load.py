@@ -110,7 +110,7 @@ QUEUEING_USERS = 12  # of each worker
 
 def queueing(run: Run) -> None:
     """Far more tasks than consumers, so that nearly all of an answer's time is the wait for one of them."""
-    target = "/offload/burn?to=queue&rounds=50"
+    target = "/offload/burn?to=queue&rounds=20"
     with run.users("fastapi", target, everyone(FASTAPI_WORKERS, QUEUEING_USERS)), run.steady("queueing", seconds=14):
         pass
 

@@ -14,7 +14,7 @@ CORE = min(os.sched_getaffinity(0))
 def test_defaults_come_from_the_table() -> None:
     read = settings.read(APP)
     assert (read.service, read.server, read.worker_class, read.workers) == ("flask_app", "gunicorn", "sync", 2)
-    assert settings.read({**APP, "SERVER": "uvicorn"}).worker_class == "asgi"
+    assert {settings.read({**APP, "SERVER": name}).worker_class for name in settings.ASGI_SERVERS} == {"asgi"}
     assert settings.read({**APP, "WORKERS": ""}).workers == 2
     assert read.nonce != settings.read(APP).nonce
 
@@ -72,10 +72,12 @@ def test_wrong_value_is_named_with_what_is_allowed(name: str, value: str) -> Non
     "texts",
     [
         {"SERVER": "uvicorn", "WORKER_CLASS": "gthread"},
+        {"SERVER": "hypercorn", "WORKER_CLASS": "gevent"},
         {"THREADS": "4", "WORKER_CLASS": "sync"},
         {"THREADS": "4", "WORKER_CLASS": "gevent"},
         {"LOOP": "uvloop"},
         {"PRELOAD": "on", "SERVER": "uvicorn"},
+        {"PRELOAD": "on", "SERVER": "hypercorn"},
         {"PRELOAD": "on", "WORKER_CLASS": "gevent"},
     ],
 )
