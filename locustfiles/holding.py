@@ -1,6 +1,7 @@
 """Recorded users who hold connections: what they see, in the records of a trial."""
 
 import time
+from typing import Any
 from urllib.parse import urlsplit
 
 from locustfiles.held import CLIENTS, Holding, Over, Target
@@ -40,10 +41,15 @@ class Recorded:
         self._recorder.event(kind, seconds)
 
 
-def holding(
-    client: str, url: str, request: str, rest_s: float, patience_s: float, recorder: Recorder, over: Over
-) -> Holding:
-    """The users of one trial, all of one kind."""
-    told, parts = Recorded(recorder, request), urlsplit(url)
-    target = Target(parts.hostname or "", parts.port or 80, request, told.fields, patience_s, rest_s)
-    return Holding(CLIENTS[client], target, over, told)
+def holding(options: Any, recorder: Recorder, over: Over) -> Holding:
+    """The users of one trial, all of one kind, as the command line's `options` say."""
+    told, parts = Recorded(recorder, options.request), urlsplit(options.url)
+    target = Target(
+        parts.hostname or "",
+        parts.port or 80,
+        options.request,
+        told.fields,
+        options.patience_s,
+        rest_s=options.think_ms / 1000,
+    )
+    return Holding(CLIENTS[options.client], target, over, told)

@@ -128,8 +128,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     target = Target(recorder, options.url, options.request, options.patience_s)
     loop = ClosedLoop(target, options.think_ms / 1000, leaving)
     if options.client in CLIENTS:
-        asked = (options.client, options.url, options.request, options.think_ms / 1000, options.patience_s)
-        holders = holding(*asked, recorder, over)
+        holders = holding(options, recorder, over)
     gc.collect()
     gc.freeze()  # collections are then too short to delay a request
 

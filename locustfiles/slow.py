@@ -15,7 +15,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from locustfiles.held import CLIENTS, RETRY_SECONDS, Holding, Over, Target
-from locustfiles.request import HELD, resolve
+from locustfiles.request import HELD, NATURAL, resolve
 from locustfiles.users import LabUser, sampled_in, traceparent
 from waitlab.drive.record import Kind, Outcome
 
@@ -25,6 +25,7 @@ class HoldingUser(User):
 
     abstract = True
     own_workload: ClassVar[str] = "ping"
+    own_parameters: ClassVar[str] = ""  # where neither workload nor parameters are chosen
     client: ClassVar[str]  # one of CLIENTS
 
     def __init__(self, environment: Environment) -> None:
@@ -44,7 +45,8 @@ class HoldingUser(User):
     def send(self) -> None:
         """Hold a connection until the load ends."""
         options: Any = self.environment.parsed_options
-        request = resolve(options.service, options.style, options.workload, options.parameters, self.own_workload)
+        query = options.parameters or (self.own_parameters if options.workload == NATURAL else "")
+        request = resolve(options.service, options.style, options.workload, query, self.own_workload)
         parts = urlsplit(LabUser.addresses[request.service])
         told = Shown(self.environment, request.name, self._over)
         target = Target(parts.hostname or "", parts.port or 80, request.target, told.fields)
@@ -62,9 +64,10 @@ class SlowUpload(HoldingUser):
 
 
 class SlowReader(HoldingUser):
-    """Asks for a long answer and takes it in sips: 64 MiB, unless asked for something else."""
+    """Asks for a long answer, 64 MB unless it is told otherwise, and takes 10 KB of it a second."""
 
     own_workload = "stream"
+    own_parameters = "items=1000&interval_ms=0&kb=64"
     client = "reader"
 
 

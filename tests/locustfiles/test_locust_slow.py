@@ -20,9 +20,9 @@ def test_a_slow_upload_never_becomes_a_request(locust: Starter) -> None:
     run = locust.with_ui()
     assert run.swarm(user_classes="SlowUpload", user_count=2, spawn_rate=2)["success"]
     wait_for(lambda: run.stats()["user_count"] == 2, "both users")
+    assert not locust.service.seen
     run.ask("POST", "/stop")
     assert rows(run, "HELD") == {("HELD", 2, 0)}
-    assert not locust.service.seen
 
 
 def rows(run: Run, kind: str) -> set[tuple[str, int, int]]:

@@ -137,7 +137,7 @@ def doors() -> dict[str, int]:
 @pytest.mark.parametrize("setting", ["EDGE", "EDGE_BUFFERING"])
 def test_a_wrong_setting_of_the_edge_is_named(setting: str) -> None:
     with pytest.raises(LabError, match=f"{setting}='maybe'"):
-        plan.read({"EDGE": "on", setting: "maybe"})
+        plan.read({setting: "maybe"}, ("flask",))
 
 
 def test_an_edge_needs_a_service() -> None:

@@ -215,6 +215,8 @@ def test_the_limits_are_those_of_compose_yaml() -> None:
         ({"EDGE_MEMORY": "much"}, "EDGE_MEMORY='much'", "512M"),
         ({"LOCUST_WORKER_CPUS": "-1"}, "LOCUST_WORKER_CPUS='-1'", "0.5"),
         ({"LAB_GRAFANA": "no"}, "LAB_GRAFANA='no'", "0 to leave it out"),
+        ({"EDGE_BUFFERING": "maybe"}, "EDGE_BUFFERING='maybe'", "on or off"),
+        ({"EDGE": "off"}, "EDGE='off' is not possible here", "unset it"),
         ({"LAB_BIND": "localhost"}, "LAB_BIND='localhost'", "IPv4"),
         ({"FLASK_PORT": "9090"}, "FLASK_PORT and PROMETHEUS_PORT are both 9090", "port of its own"),
         ({"FLASK_PORT": "x"}, "FLASK_PORT='x' is not allowed", "a port from 1 to 65535"),

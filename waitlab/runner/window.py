@@ -120,11 +120,11 @@ def _is_warm(one: _Driven, predicted_s: float, first: float, now: float) -> bool
 def _first_request(loads: Sequence[_Driven], one: _Driven, predicted_s: float) -> float:
     """When the load began (monotonic seconds), known once the first answer is there, or the first connection held."""
     until = time.monotonic() + FIRST_ANSWER_SECONDS + predicted_s
-    holds = one.stage.arm.load.holds
-    while not (one.driver.held if holds else one.driver.answers):
+    while not (one.driver.answers or one.driver.held):
         _pause(loads, time.monotonic() + POLL_SECONDS)
-        require(f"nothing was {'held' if holds else 'answered'}" if time.monotonic() > until else "")
-    return min(moment for moment, _ in one.driver.held) if holds else min(one.intended for one in one.driver.answers)
+        require("nothing was answered" if time.monotonic() > until else "")
+    began = [answer.intended for answer in one.driver.answers]
+    return min(began + [moment for moment, _ in one.driver.held])
 
 
 def _measure(loads: Sequence[_Driven]) -> tuple[list[_Window], list[Reading]]:

@@ -120,7 +120,7 @@ def command(configuration: Path) -> list[str]:
 
 @contextmanager
 def running(service_url: str, folder: Path, is_buffered: bool) -> Iterator[Edge]:
-    """An edge in front of a service, on a free port, for the length of a `with`; LabError 122 when it does not start."""
+    """An edge before a service, on a free port, for the length of a `with`; LabError 122 when it does not start."""
     port = _free_port()
     words = command(write(folder, {port: service_url}, is_buffered))
     log = folder / LOG

@@ -117,6 +117,8 @@ def read(environment: Mapping[str, str], only: tuple[str, ...] = ()) -> Plan:
         raise LabError(f"there is no part {unknown[0]!r}", f"the parts are {', '.join(PARTS)}", 2)
     refuse_misspelt(environment)
     _refuse_limits(environment)
+    for setting in sorted(EDGE_SETTINGS):
+        switched_on(environment, setting)
     draft = _Draft(environment, Home.of(environment), only or _usual(environment))
     makers: dict[str, Callable[[], Part]] = {
         "postgres": draft.postgres,
