@@ -90,4 +90,6 @@ def predictions(judgement: Judgement) -> Iterator[dict[str, Any]]:
     """Every prediction as a program reads it."""
     for one in judgement.judged:
         points = [asdict(point) | {"measured": list(point.measured)} for point in one.points]
-        yield asdict(one) | {"measured": list(one.measured), "points": points}
+        told = asdict(one) | {"measured": list(one.measured), "points": points}
+        squares = told.pop("squares")
+        yield told | ({"cells": squares} if squares else {})

@@ -6,16 +6,17 @@ inconclusive. What the words require is docs/validity.md's subject; the rules of
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean, geometric_mean
 
-from waitlab import evidence, fitted, statistics, validity
+from waitlab import evidence, fitted, mapped, statistics, validity
 from waitlab.errors import LabError
 from waitlab.evidence import Evidence, Read
-from waitlab.experiment import Arm, Experiment, Prediction, Reference
+from waitlab.experiment import Arm, Cell, Experiment, Prediction, Reference, maps
 from waitlab.fitted import Level, Point
 from waitlab.laws import Predicted
+from waitlab.mapped import Square
 from waitlab.rules import LATENCY
 from waitlab.ruling import (
     PAIR_REPEATS,
@@ -36,6 +37,7 @@ from waitlab.trial import Trial
 Predict = Callable[[Prediction, Arm, Mapping[str, float]], Predicted]
 
 UNEVEN_ERRORS_P = 0.01
+MEMORY = "pss_mb"  # what a tie of a map is told with
 NOTHING = Evidence((), ())
 
 
@@ -46,6 +48,8 @@ class Judged:
     `measured`: by repeat, in order; None for a repeat that was not measured or was left out. Of a sweep that was judged
     as one, `arm` is its family, `over` what varies, `points` its levels in the quantity's unit, and the other figures
     are of measured / predicted: `measured` of one trial after the other from the lowest level on, `predicted` 1.
+
+    Of a map `arm` are its families, `squares` its cells, and the other figures are of the share that is right.
     """
 
     says: str
@@ -62,6 +66,7 @@ class Judged:
     reason: str
     over: str = ""
     points: tuple[Point, ...] = ()
+    squares: tuple[Square, ...] = ()
 
     @property
     def as_expected(self) -> bool:
@@ -75,7 +80,7 @@ class Judged:
     @property
     def told_as(self) -> str:
         """The quantity whose unit the figures are in."""
-        return "ratio" if self.over else self.quantity
+        return "ratio" if self.over or self.squares else self.quantity
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,12 @@ class _Known:
 def judge(experiment: Experiment, trials: Sequence[Trial], read: Read, predict: Predict) -> list[Judged]:
     """Every prediction of `experiment`, in its order, judged on `trials`."""
     known = _Known(experiment, trials, read, predict)
-    return [(_judged_sweep if one.members else _judged)(one, known) for one in experiment.predictions]
+    return [_way(one)(one, known) for one in experiment.predictions]
+
+
+def _way(prediction: Prediction) -> "Callable[[Prediction, _Known], Judged]":
+    """How such a prediction is judged."""
+    return _judged_map if prediction.cells else _judged_sweep if prediction.members else _judged
 
 
 def outcome(judged: Sequence[Judged], interrupted: bool = False) -> Outcome:
@@ -172,6 +182,36 @@ def _judged_sweep(prediction: Prediction, known: _Known) -> Judged:
     lost = tuple(f"{source[0]}, {why}" for source in sources for why in known.of(*source).left_out)
     notes = [Evidence((), lost).note]  # one for all, with the first of them
     return _told(prediction, ruling, ratios, notes, tuple(fitted.points(levels, seen)))
+
+
+def _judged_map(prediction: Prediction, known: _Known) -> Judged:
+    """Who serves most, cell by cell."""
+    squares = tuple(_square(cell, prediction, known) for cell in prediction.cells)
+    ruling, share = mapped.ruling(squares, maps.RIGHT)
+    return replace(_told(prediction, ruling, (share,), []), squares=squares)
+
+
+def _square(cell: Cell, prediction: Prediction, known: _Known) -> Square:
+    those = [
+        mapped.contender(
+            family,
+            name,
+            _asked_of_law(cell, replace(prediction, arm=name), known),
+            known.of(name, prediction.quantity),
+            known.of(name, MEMORY).values,
+        )
+        for family, name in cell.arms.items()
+    ]
+    return mapped.square((cell.wait_ms, cell.cpu_ms, cell.users), those, prediction.within)
+
+
+def _asked_of_law(cell: Cell, prediction: Prediction, known: _Known) -> tuple[float | None, str]:
+    """What the law says of an arm with the CPU that a request is meant to take, or why it says nothing."""
+    try:
+        found = _predicted(prediction, {"cpu_ms": cell.cpu_ms}, known)
+    except Undecided as trouble:
+        return None, str(trouble)
+    return found.value, found.formula.partition(", with ")[0]
 
 
 def _told(

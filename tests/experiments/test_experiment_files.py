@@ -16,6 +16,7 @@ from waitlab.runtime.local import plan
 FILES = sorted(FOLDER.glob("*.toml"))
 EXPERIMENTS = {file.stem: read(file) for file in FILES}
 LONGEST_WARM_UP_S = 10
+NOT_YET = {"C53", "C54", "C56"}
 
 
 @pytest.fixture(params=EXPERIMENTS)
@@ -26,7 +27,8 @@ def experiment(request: pytest.FixtureRequest) -> Experiment:
 def each(experiment: Experiment) -> Iterator[Prediction]:
     """Every prediction of one arm, those of a sweep too."""
     for prediction in experiment.predictions:
-        yield from prediction.members.values() or (prediction,)
+        if not prediction.cells:
+            yield from prediction.members.values() or (prediction,)
 
 
 def test_the_table_of_requests_is_the_contracts() -> None:
@@ -34,6 +36,7 @@ def test_the_table_of_requests_is_the_contracts() -> None:
         service: {
             path: tuple(one.name for one in found.parameters) for path, found in contract.offered(service).items()
         }
+        | ({} if service in contract.NO_SOCKET else {contract.SOCKET: ()})
         for service in contract.SERVICES
     } == paths.OFFERED
     assert set(paths.UNMEASURED) == contract.UNMEASURED
@@ -44,7 +47,7 @@ def test_every_request_is_offered(experiment: Experiment) -> None:
         offered = contract.offered(arm.service)
         for request in filter(None, (arm.request, arm.load.victim)):
             path, _, query = request.partition("?")
-            if path not in contract.UNMEASURED:
+            if path not in contract.UNMEASURED | {contract.SOCKET}:
                 assert parameters.read(query.encode(), offered[path].parameters) is not None
 
 
@@ -76,7 +79,7 @@ def test_repeats_allow_a_verdict(experiment: Experiment) -> None:
 
 def test_the_queue_is_full_soon_enough(experiment: Experiment) -> None:
     for arm in experiment.arms:
-        if arm.load.users:
+        if arm.load.users and not arm.load.holds:
             limits = [limit.per_s for limit in capacity.given(configuration.case(arm, cores=1))]
             assert arm.load.users / min(limits, default=float("inf")) <= LONGEST_WARM_UP_S, arm.name
 
@@ -94,18 +97,19 @@ def test_a_stranger_can_read_it(experiment: Experiment) -> None:
 def test_every_arm_is_used(experiment: Experiment) -> None:
     used = {name for prediction in experiment.predictions for name in prediction.arms}
     used |= {reference.arm for prediction in experiment.predictions for reference in prediction.references}
-    assert used == {arm.name for arm in experiment.arms}
+    shown_only = {arm.name for arm in experiment.arms if arm.name.startswith("(")}  # figures, and nothing to judge
+    assert used == {arm.name for arm in experiment.arms} - shown_only
 
 
 def test_who_needs_every_core_says_so(experiment: Experiment) -> None:
-    if any(arm.knobs.get("cores") for arm in experiment.arms):
+    if any(arm.knobs.get("cores", 1) != 1 for arm in experiment.arms):
         assert "cores" in experiment.needs
 
 
-def test_part_one_of_the_catalogue_is_asked() -> None:
+def test_the_catalogue_is_asked() -> None:
     asked = {number for experiment in EXPERIMENTS.values() for number in experiment.settles}
-    part_one = {f"C{number:02}" for number in range(1, 35)} - {"C23", "C33"}
-    assert asked == part_one | {"C55"} | {f"L{number}" for number in range(1, 9)}
+    catalogue = {f"C{number:02}" for number in range(1, 58)} | {f"L{number}" for number in range(1, 9)}
+    assert catalogue - NOT_YET <= asked <= catalogue
 
 
 def arm(service: str, **knobs: int | str | bool) -> Arm:

@@ -10,7 +10,7 @@ from waitlab.judgement import Judgement
 from waitlab.laws import LAWS
 from waitlab.report import facts
 from waitlab.report.facts import Group
-from waitlab.report.markdown import block, code, text
+from waitlab.report.markdown import block, code, maps, text
 from waitlab.verdict import Judged
 
 INDEX, PICTURES = "README.md", "pictures"
@@ -53,6 +53,7 @@ def _parts(asked: Experiment, found: Judgement | None) -> Iterator[str]:
             "anew. Green came out as expected, amber could not be decided, red came out otherwise."
         )
         yield _verdicts(asked, found)
+        yield from maps(found, found.judged)
     instead = list(_instead(asked))
     if instead:
         yield "## What is true instead"

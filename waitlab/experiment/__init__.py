@@ -3,13 +3,14 @@
 Nothing here runs, measures or judges. docs/experiments.md describes the file.
 """
 
-from waitlab.experiment.question import VICTIM_RATE, Arm, Experiment, Load, Prediction, Reference, Value
+from waitlab.experiment.question import VICTIM_RATE, Arm, Cell, Experiment, Load, Prediction, Reference, Value
 from waitlab.experiment.reading import FOLDER, find, read, recorded
 
 __all__ = [
     "FOLDER",
     "VICTIM_RATE",
     "Arm",
+    "Cell",
     "Experiment",
     "Load",
     "Prediction",

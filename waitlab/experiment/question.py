@@ -75,6 +75,19 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """One place on a map: how long a request waits and computes there, how many users ask, and the arm of each family.
+
+    `cpu_ms` is what a request is meant to take, so that theory stands before the run.
+    """
+
+    wait_ms: float
+    cpu_ms: float
+    users: int
+    arms: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Prediction:
     """One sentence that can be wrong. Exactly one of `law`, `equals`, `at_least`, `at_most` is set.
 
@@ -84,6 +97,9 @@ class Prediction:
 
     Of a sweep that is judged as one, `arm` is the family, `over` what it varies, and `members` are the predictions for
     its arms, by level from the lowest on.
+
+    Of a map `arm` are its families, `cells` the places at which they compete, `at_least` the share of the decided cells
+    that must be right, and `within` how far from the best another still counts as a winner.
     """
 
     says: str
@@ -99,10 +115,13 @@ class Prediction:
     instead: str = ""  # what is true instead, where theory says that the sentence is wrong
     over: str = ""
     members: Mapping[float, "Prediction"] = field(default_factory=dict)
+    cells: tuple[Cell, ...] = ()
 
     @property
     def arms(self) -> tuple[str, ...]:
         """The arms it is about, by name."""
+        if self.cells:
+            return tuple(name for cell in self.cells for name in cell.arms.values())
         return tuple(member.arm for member in self.members.values()) or (self.arm,)
 
     @property

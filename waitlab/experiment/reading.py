@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from waitlab.errors import LabError
-from waitlab.experiment import arms, predictions, sweeps, tables
+from waitlab.experiment import arms, maps, predictions, sweeps, tables
 from waitlab.experiment.question import Experiment
 from waitlab.experiment.tables import Place
 from waitlab.quantities import QUANTITIES
@@ -35,6 +35,7 @@ TOP: dict[str, tables.Check] = {
     "load": tables.anything,
     "arms": tables.anything,
     "predictions": tables.anything,
+    "map": tables.anything,
 }
 
 
@@ -77,7 +78,7 @@ def recorded(text: str, name: str, where: Path) -> Experiment:
     """
     place = Place(where)
     top = _top(place, text)
-    own = tuple(_quantities(top["predictions"])) if "measure" in top else ()
+    own = tuple(_quantities(top.get("predictions"))) if "measure" in top else ()
     return replace(_experiment(place, name, top, own), text=text)
 
 
@@ -91,14 +92,18 @@ def _quantities(found: object) -> Iterator[str]:
 
 
 def _top(place: Place, text: str) -> dict[str, Any]:
-    return tables.read(place, _parsed(place, text), TOP, needed=("title", "question", "arms", "predictions"))
+    top = tables.read(place, _parsed(place, text), TOP, needed=("title", "question", "arms"))
+    if not {"predictions", "map"} & top.keys():
+        raise place.fault("says no predictions", "add predictions, or a map")
+    return top
 
 
 def _experiment(place: Place, name: str, top: Mapping[str, Any], own: tuple[str, ...]) -> Experiment:
     load = arms.read_load(place.at("load"), top.get("load", {}))
     members = arms.read(place.at("arms"), top["arms"], load)
     known = predictions.Known(members, own)
-    asked = predictions.read(place.at("predictions"), top["predictions"], known)
+    found = predictions.read(place.at("predictions"), top["predictions"], known) if "predictions" in top else ()
+    asked = (*found, *([maps.read(place.at("map"), top["map"], members)] if "map" in top else []))
     if "inner_repeats" in top.get("load", {}) and not any(one.members for one in asked):
         raise place.at("load.inner_repeats").fault("is of a sweep that is judged by its fit", "say fit = true of one")
     return Experiment(

@@ -37,7 +37,7 @@ def fitted(place: Place, members: Sequence[Arm], predictions: Sequence[Predictio
 def with_repeats(arms: tuple[Arm, ...], predictions: Sequence[Prediction]) -> tuple[Arm, ...]:
     """The arms; those within sweeps, which nothing but fits is about, with as few repeats as their load says."""
     inner = {member.arm for one in predictions for member in list(one.members.values())[1:-1]}
-    needed = {one.arm for one in predictions if not one.members}
+    needed = {name for one in predictions if not one.members for name in one.arms}
     needed |= {source.arm for one in predictions for source in one.references}
     return tuple(_measured_less(arm) if arm.name in inner - needed else arm for arm in arms)
 

@@ -13,6 +13,7 @@ from waitlab.experiment import Prediction
 from waitlab.judgement import Judgement
 from waitlab.panels.chart import ticks
 from waitlab.panels.printable import shown
+from waitlab.report import map_chart
 from waitlab.report.facts import Group, by_level, cpu_s, in_order, measured, mood, pieces
 from waitlab.report.figures import said, scaled, unit
 from waitlab.report.sweep import Sweep, sweep
@@ -70,6 +71,8 @@ def axis(quantity: str, values: Iterable[float], first: float, last: float) -> A
 
 def of_group(of: Judgement, group: Group) -> str:
     """What was predicted and measured of one sentence: over what a family varies, or arm by arm."""
+    if group.pairs[0][1].squares:
+        return map_chart.draw(of, *group.pairs[0])
     drawn = by_level(group)
     found = sweep(of, drawn)
     return line(found, drawn) if found else rows(drawn)

@@ -88,6 +88,11 @@ def groups(of: Judgement) -> list[Group]:
     ]
 
 
+def has_bands(of: Judgement) -> bool:
+    """Whether anything is drawn as a band with what was measured beside it: all but maps are."""
+    return any(not one.squares for one in of.judged)
+
+
 def by_level(group: Group) -> Group:
     """The group with a pair for each level of a sweep that was judged as one, in the quantity's own unit."""
     return replace(group, pairs=tuple(pair for one in group.pairs for pair in _levels(*one)))
@@ -125,9 +130,10 @@ def predicted(prediction: Prediction, one: Judged) -> str:
     """What was predicted, and how far one may be from it."""
     if one.predicted is None and not one.over:
         return NOTHING
-    value = "the law" if one.over else said(one.quantity, one.predicted)
+    value = "the law" if one.over else said(one.told_as, one.predicted)
     words = "at least " if prediction.at_least is not None else "at most " if prediction.at_most is not None else ""
-    band = f" ± {prediction.within:.0%}" if prediction.within else ""
+    words = f"right in {words}" if one.squares else words
+    band = f" ± {prediction.within:.0%}" if prediction.within and not one.squares else ""
     return f"{words}{value}{band}"
 
 

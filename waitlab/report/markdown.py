@@ -5,10 +5,11 @@ from html import escape
 
 from waitlab.judgement import Judgement
 from waitlab.panels.printable import shown
-from waitlab.report import arms, facts
+from waitlab.report import arms, cells, facts
 from waitlab.report.facts import Group, Table
 from waitlab.report.figures import said
 from waitlab.trial import Single
+from waitlab.verdict import Judged
 
 LONGEST = 2_000
 BAR_LETTERS = 48
@@ -33,6 +34,7 @@ def _parts(of: Judgement) -> Iterator[str]:
     yield "## What was predicted, and what was measured"
     for group in facts.groups(of):
         yield from _group(group)
+        yield from maps(of, [one for _, one in group.pairs])
     yield from _singles(of)
     seen = facts.witnesses(of)
     if seen.rows:
@@ -68,6 +70,14 @@ def _group(group: Group) -> Iterator[str]:
         for prediction, one, is_level in facts.with_levels(group)
     )
     yield table(Table(("arm", "verdict", "predicted", "because", "measured", "reason"), rows))
+
+
+def maps(of: Judgement, judged: Sequence[Judged]) -> Iterator[str]:
+    """Of every map among them its families and its cells."""
+    for one in judged:
+        if one.squares:
+            yield table(cells.families(of, one))
+            yield table(cells.squares(one))
 
 
 def _singles(of: Judgement) -> Iterator[str]:

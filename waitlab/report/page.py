@@ -8,7 +8,7 @@ from waitlab.experiment import Arm
 from waitlab.judgement import Judgement
 from waitlab.panels.document import document
 from waitlab.panels.printable import shown
-from waitlab.report import arms, chart, facts
+from waitlab.report import arms, cells, chart, facts
 from waitlab.report.facts import Group, Table
 from waitlab.report.figures import NOTHING
 from waitlab.verdict import Judged
@@ -48,7 +48,9 @@ def _header(of: Judgement) -> str:
 
 def _sections(of: Judgement) -> Iterator[str]:
     yield _section(
-        "What was predicted, and what was measured", _legend(MARKS), *(_group(of, one) for one in facts.groups(of))
+        "What was predicted, and what was measured",
+        _legend(MARKS) if facts.has_bands(of) else "",
+        *(_group(of, one) for one in facts.groups(of)),
     )
     yield from _singles(of)
     yield from _witnesses(of)
@@ -84,7 +86,17 @@ def _group(of: Judgement, group: Group) -> str:
 <figure>{chart.of_group(of, group)}</figure>
 {_verdicts(group)}
 </div>
-</article>"""
+{_map(of, group)}</article>"""
+
+
+def _map(of: Judgement, group: Group) -> str:
+    """Of a map every family with its memory, and every cell."""
+    those = [one for _, one in group.pairs if one.squares]
+    return "".join(
+        f"<h4>Families</h4>{_table(cells.families(of, one), 'stack')}\n"
+        f"<h4>Cells</h4>{_table(cells.squares(one), 'stack')}\n"
+        for one in those
+    )
 
 
 def _instead(group: Group) -> str:

@@ -48,7 +48,8 @@ def _drawings(of: Judgement) -> Iterator[tuple[str, int]]:
         yield _legend({kind: said for kind, said in KINDS.items() if kind in used})
         for name, those in drawn:
             yield _titled(name, chart.bars(those, longest, name))
-    yield _legend(MARKS)
+    if facts.has_bands(of):
+        yield _legend(MARKS)
     for group in facts.groups(of):
         yield _titled(group.says, chart.of_group(of, group))
 

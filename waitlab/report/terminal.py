@@ -8,7 +8,7 @@ from rich.text import Text
 
 from waitlab.judgement import Judgement
 from waitlab.panels.printable import shown
-from waitlab.report import facts
+from waitlab.report import cells, facts
 from waitlab.report.facts import Table
 from waitlab.verdict import Judged
 
@@ -24,7 +24,8 @@ def verdicts(of: Judgement) -> Lines:
             value = facts.predicted(prediction, one)
             table.add_row(says, shown(one.about), value, facts.measured(one), _verdict(one))
     title = Text.assemble((shown(of.experiment.title), "bold"), "  ", (shown(of.experiment.question), "dim"))
-    return Lines(title, table, *_reasons(of), Text(f"{facts.tally(of)}: {shown(of.outcome.reason, 500)}", "bold"))
+    told = Text(f"{facts.tally(of)}: {shown(of.outcome.reason, 500)}", "bold")
+    return Lines(title, table, *_maps(of), *_reasons(of), told)
 
 
 def report(of: Judgement) -> Lines:
@@ -46,6 +47,14 @@ def _reasons(of: Judgement) -> Iterator[Text]:
             found.setdefault(one.reason, []).append(f"{shown(one.arm)}, {one.quantity}")
     for reason, those in found.items():
         yield Text.assemble((f"  {'; '.join(those)}: ", "dim"), shown(reason, 400))
+
+
+def _maps(of: Judgement) -> Iterator[RichTable]:
+    """Of every map its families and its cells."""
+    for one in of.judged:
+        if one.squares:
+            yield _table(cells.families(of, one))
+            yield _table(cells.squares(one, with_figures=False))
 
 
 def _instead(of: Judgement) -> Iterator[Text]:

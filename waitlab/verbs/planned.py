@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from waitlab import configuration, experiment, fitted, forecast
+from waitlab import configuration, experiment, fitted, forecast, mapped
 from waitlab.errors import LabError
-from waitlab.experiment import Arm, Experiment, Prediction, Reference
+from waitlab.experiment import Arm, Cell, Experiment, Prediction, Reference
 from waitlab.laws import LAWS
 from waitlab.panels.printable import shown
 from waitlab.report import arms as reported
@@ -82,6 +82,8 @@ def _arm(arm: Arm, turn: tuple[Arm, ...], cores: float) -> dict[str, Any]:
 
 
 def _prediction(one: Prediction, arms: Mapping[str, Arm], cores: float) -> dict[str, Any]:
+    if one.cells:
+        return _map(one, arms, cores)
     levels = [_level(at, member, arms[member.arm], cores) for at, member in one.members.items()]
     value, formula = _of_sweep(one, levels) if levels else predicted(one, arms[one.arm], cores)
     kind = "at_least" if one.at_least is not None else "at_most" if one.at_most is not None else "equals"
@@ -98,6 +100,33 @@ def _prediction(one: Prediction, arms: Mapping[str, Arm], cores: float) -> dict[
         "over": one.over,
         "levels": levels,
     }
+
+
+def _map(one: Prediction, arms: Mapping[str, Arm], cores: float) -> dict[str, Any]:
+    """Of a map who is to win in each cell."""
+    return {
+        "says": one.says,
+        "arm": one.arm,
+        "quantity": one.quantity,
+        "kind": "at_least",
+        "law": one.law,
+        "formula": "",
+        "predicted": one.at_least,
+        "within": one.within,
+        "expected": one.expected,
+        "over": "",
+        "levels": [],
+        "cells": [_cell(cell, one, arms, cores) for cell in one.cells],
+    }
+
+
+def _cell(cell: Cell, one: Prediction, arms: Mapping[str, Arm], cores: float) -> dict[str, Any]:
+    by_law = {
+        family: configuration.predict(one, arms[name], {"cpu_ms": cell.cpu_ms}, cores).value
+        for family, name in cell.arms.items()
+    }
+    where = {"wait_ms": cell.wait_ms, "cpu_ms": cell.cpu_ms, "users": cell.users}
+    return {**where, "predicted": by_law, "winners": list(mapped.best(by_law, one.within))}
 
 
 def _level(at: float, member: Prediction, arm: Arm, cores: float) -> dict[str, Any]:
@@ -134,6 +163,9 @@ def _print(asked: Experiment, found: dict[str, Any], to: Console) -> None:
     to.print(Text(f"{asked.title}\n{asked.question}\n", "bold"))
     to.print(_arms(found["arms"]), Text())
     to.print(_predictions(asked, found["predictions"]), Text())
+    for one in found["predictions"]:
+        if "cells" in one:
+            to.print(_cells(one["cells"]), Text())
     for arm in found["arms"]:
         for name, command in arm["commands"].items():
             to.print(Text(f"{shown(arm['arm'])}, {name}: ", "dim"), Text(command), soft_wrap=True, sep="")
@@ -168,11 +200,26 @@ def _predictions(asked: Experiment, found: list[dict[str, Any]]) -> Table:
     return table
 
 
+def _cells(found: list[dict[str, Any]]) -> Table:
+    """Who is to win, cell by cell, and what the law has of each family."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("CPU", "wait", "users", "to win", *found[0]["predicted"]):
+        table.add_column(Text(shown(heading)), overflow="fold")
+    for cell in found:
+        values = [said("throughput_rps", value) for value in cell["predicted"].values()]
+        where = (said("ms", cell["cpu_ms"]), said("ms", cell["wait_ms"]), str(cell["users"]))
+        table.add_row(*where, Text(shown(", ".join(cell["winners"]))), *values)
+    return table
+
+
 def _told(one: Prediction, known: Mapping[str, Any]) -> str:
     return " ".join(_words(one, [level["predicted"] for level in known["levels"]] or [known["predicted"]]))
 
 
 def _words(one: Prediction, values: Sequence[float | None]) -> Iterator[str]:
+    if one.cells:
+        yield f"right in at least {one.at_least:.0%} of {len(one.cells)} cells"
+        return
     if one.at_least is not None or one.at_most is not None:
         yield "at least" if one.at_least is not None else "at most"
     ends = (values[0], values[-1])
