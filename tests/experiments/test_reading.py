@@ -346,7 +346,7 @@ FAULTS = [
     (ARM, ARM + "\nport = 80", "arms.sync.port", "there are"),
     (ARM, ARM.replace("[1, 2]", str(list(range(1, 64)))), "more than 64 arms", "shorten"),
     (ARM, ARM.replace("/sync/sleep", "/sync/slep"), "arms.sync.request", "did you mean /sync/sleep?"),
-    (ARM, ARM.replace("/sync/sleep", "/async/sleep"), "no path of flask", "/sync/sleep"),
+    (ARM, ARM.replace("/sync/sleep", "/offload/sleep"), "no path of flask", "/sleep"),
     (ARM, ARM.replace("?ms", "?msec"), "arms.sync.request", "ms"),
     (ARM, ARM.replace("?ms=200", "?ms="), "gives ms no value", "leave it out"),
     (ARM, ARM.replace("?ms=200", "?ms=200&ms=100"), "twice", "once"),

