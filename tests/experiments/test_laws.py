@@ -107,6 +107,14 @@ def test_how_waits_add_up(style: str, workload: str, parameters: str, seconds: f
         (case("async", "profile", "ms=50", users=100, upstream_delay_s=0.85), 100),
         (case("async", "sleep", users=100, upstream_concurrency=1, upstream_delay_s=1), 500),  # it calls none
         (case("blocked", "gather", "of=sleep&ms=200", users=100), 2.5),
+        (case("sync", users=100, service="django-asgi"), 500),  # a thread of its own each
+        (case("bridged", users=100, service="django-asgi"), 500),
+        (case("bridged", "sleep", "ms=200&sensitive=0", users=100, service="django-asgi"), 30),
+        (case("bridged", "query", "ms=50", users=100, service="django-asgi"), 200),
+        (case("bridged", "gather", "of=sleep&ms=200", users=100, service="django-asgi"), 250),
+        (case("bridged", "gather", "of=sleep&ms=200&sensitive=0", users=100, service="django-asgi"), 15),
+        (case("blocked", users=100, service="django-asgi"), 5),
+        (wsgi(workers=4, users=20, service="django-wsgi"), 20),
     ],
 )
 def test_concurrency_limit(of: Case, answers_per_s: float) -> None:
@@ -150,6 +158,7 @@ def test_concurrency_limit(of: Case, answers_per_s: float) -> None:
         ("cores_limit", wsgi("burn", "kind=hash", worker_class="gthread", threads=8, users=8), 2),
         ("cores_limit", case("sync", "burn", "kind=zlib", users=8), 2),
         ("cores_limit", case("async", "burn", "kind=zlib", users=8), 1),
+        ("cores_limit", case("bridged", "burn", "kind=zlib", users=8, service="django-asgi"), 2),
         ("cores_limit", case("offload", "burn", "rounds=5", users=8), 2),
         ("open_loop", wsgi(workers=4, rate=25.0), 20),
         ("open_loop", wsgi(workers=4, rate=15.0), 15),

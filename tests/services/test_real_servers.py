@@ -21,6 +21,8 @@ from waitlab import process
 
 FLASK = {"SERVICE": "flask", "APP": contract.SERVICES["flask"].app}
 FASTAPI = {"SERVICE": "fastapi", "APP": contract.SERVICES["fastapi"].app}
+DJANGO_WSGI = {"SERVICE": "django-wsgi", "APP": contract.SERVICES["django-wsgi"].app}
+DJANGO_ASGI = {"SERVICE": "django-asgi", "APP": contract.SERVICES["django-asgi"].app}
 SERVERS = {
     "flask sync": FLASK,
     "flask gthread": FLASK | {"WORKER_CLASS": "gthread", "THREADS": "4"},
@@ -30,6 +32,11 @@ SERVERS = {
     "fastapi uvicorn uvloop": FASTAPI | {"SERVER": "uvicorn", "LOOP": "uvloop"},
     "fastapi hypercorn asyncio": FASTAPI | {"SERVER": "hypercorn", "LOOP": "asyncio"},
     "fastapi hypercorn uvloop": FASTAPI | {"SERVER": "hypercorn", "LOOP": "uvloop"},
+    "django sync": DJANGO_WSGI,
+    "django gevent": DJANGO_WSGI | {"WORKER_CLASS": "gevent"},
+    "django gunicorn": DJANGO_ASGI | {"SERVER": "gunicorn", "WORKER_CLASS": "asgi"},
+    "django uvicorn": DJANGO_ASGI | {"SERVER": "uvicorn", "RECEIVERS": "off"},
+    "django hypercorn": DJANGO_ASGI | {"SERVER": "hypercorn", "MIDDLEWARE": "sync"},
 }
 ON_THE_WIRE = [
     b"GET /sync/sleep?ms=" + b"9" * 10_000 + b" HTTP/1.1\r\nHost: lab\r\n\r\n",
