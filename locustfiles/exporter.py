@@ -15,7 +15,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, make_wsgi_app
 
-from locustfiles.request import read_name
+from locustfiles.request import HELD, read_name
 from waitlab.telemetry import names
 from waitlab.telemetry.targets import Site, TargetFile
 
@@ -46,13 +46,20 @@ class Exporter:
         self.requests = Counter(
             names.LOAD_REQUESTS,
             "Requests answered, by outcome success or failure.",
-            (names.SERVICE, "style", "workload", "name", "outcome"),
+            (names.SERVICE, "style", "workload", "type", "name", "outcome"),
             registry=registry,
         )
         self.response = Histogram(
             names.LOAD_RESPONSE,
             "From the moment a request was due to the end of its answer.",
-            (names.SERVICE, "style", "workload", "name"),
+            (names.SERVICE, "style", "workload", "type", "name"),
+            buckets=names.REQUEST_BUCKETS,
+            registry=registry,
+        )
+        self.parts = Histogram(
+            names.LOAD_PARTS,
+            "What a long answer is made of: its first event, the gap from one to the next, an echo's round trip.",
+            (names.SERVICE, "style", "workload", "part"),
             buckets=names.REQUEST_BUCKETS,
             registry=registry,
         )
@@ -72,11 +79,19 @@ class Exporter:
         self.beating.kill()  # first: a master waits for Locust workers after this, and would write the file again
         self.target.remove()
 
-    def count(self, name: str, response_time: float, exception: Any, context: dict[str, Any], **_: Any) -> None:
+    def count(
+        self, request_type: str, name: str, response_time: float, exception: Any, context: dict[str, Any], **_: Any
+    ) -> None:
         """One answer; `response_time` is in ms, and begins when the request was sent, not when it was due."""
+        if request_type == HELD:
+            return
         asked = read_name(name) or (SERVICE, "", "")
-        self.requests.labels(*asked, name, "failure" if exception else "success").inc()
-        self.response.labels(*asked, name).observe(response_time / 1000 + context.get("late_seconds", 0.0))
+        if "part" in context:
+            self.parts.labels(*asked, context["part"]).observe(response_time / 1000)
+            return
+        self.requests.labels(*asked, request_type, name, "failure" if exception else "success").inc()
+        answered = self.response.labels(*asked, request_type, name)
+        answered.observe(response_time / 1000 + context.get("late_seconds", 0.0))
 
     def beat(self) -> None:
         """Once a second: the CPU share, and that this process lives."""

@@ -22,10 +22,34 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))  # Locust may be st
 
 from locustfiles import client, drain, exporter, order, rounding, secret, shapes, ui
 from locustfiles.arguments import NO_SHAPE, arguments
+from locustfiles.classes import OWN_WORKLOADS
 from locustfiles.request import Refused
-from locustfiles.users import OWN_WORKLOADS, CpuBound, IoBound, LabUser, Mixed, OneRequest, Profile
+from locustfiles.slow import Idle, SlowReader, SlowUpload
+from locustfiles.users import (
+    DEFAULT_USERS,
+    CpuBound,
+    IoBound,
+    LabUser,
+    Mixed,
+    OneRequest,
+    Profile,
+    Sse,
+    WebSocket,
+)
+from waitlab import descriptors
 
-__all__ = ["CpuBound", "IoBound", "Mixed", "OneRequest", "Profile"]
+__all__ = [
+    "CpuBound",
+    "Idle",
+    "IoBound",
+    "Mixed",
+    "OneRequest",
+    "Profile",
+    "SlowReader",
+    "SlowUpload",
+    "Sse",
+    "WebSocket",
+]
 
 try:
     ADDRESSES = order.read_addresses(os.environ.get("LAB_SERVICES"))
@@ -76,7 +100,9 @@ def check_options(options: Any) -> None:
     for settings in (one for given in options.config_users or () for one in given):
         order.check_user_settings(settings, OWN_WORKLOADS, ADDRESSES)
     starts_at_once = options.headless or options.autostart
-    names = options.user_classes or (OWN_WORKLOADS if starts_at_once and not options.worker else ())
+    if starts_at_once and not options.worker and not options.user_classes:
+        options.user_classes = list(DEFAULT_USERS)
+    names = options.user_classes or ()
     known = {name: OWN_WORKLOADS[name] for name in names if name in OWN_WORKLOADS}  # Locust itself refuses the others
     order.check(vars(options), known, ADDRESSES)
 
@@ -84,6 +110,7 @@ def check_options(options: Any) -> None:
 @events.init.add_listener
 def prepare(environment: Environment, **_: Any) -> None:
     """Once a Locust process, when its runner and its web UI are there and nothing runs yet."""
+    descriptors.raise_limit()
     # The event loop's clock has stood still while everything was imported: a run time would end that much too early.
     gevent.get_hub().loop.update_now()
     drain.install(environment)

@@ -19,10 +19,11 @@ from locust.env import Environment
 from locust.runners import STATE_CLEANUP, STATE_RUNNING, STATE_STOPPING
 
 from locustfiles.arguments import Argument
+from locustfiles.classes import OWN_WORKLOADS
 from locustfiles.order import check, check_user_settings, check_users
 from locustfiles.request import Refused
 from locustfiles.shapes import SHAPES
-from locustfiles.users import OWN_WORKLOADS, IoBound
+from locustfiles.users import IoBound
 
 LARGEST_BODY = 64 * 1024  # bytes
 # Locust's form handler would set any option of the process, also the names of files it writes at exit.
@@ -120,7 +121,9 @@ class Door:
             raise Refused(f"There is no user class {', '.join(sorted(unknown))}.")
         if not names and self.environment.runner and self.environment.runner.state == STATE_RUNNING:
             names = [user.__name__ for user in self.environment.user_classes]
-        return {name: OWN_WORKLOADS[name] for name in names or OWN_WORKLOADS}
+        if not names:
+            raise Refused("Choose at least one user class.")
+        return {name: OWN_WORKLOADS[name] for name in names}
 
 
 def refusal(status: int, message: str) -> Response:

@@ -11,7 +11,8 @@ from locust import FastHttpUser, task
 from locust.env import Environment
 from locust.exception import StopUser
 
-from locustfiles.request import resolve
+from locustfiles import parts
+from locustfiles.request import Request, resolve
 
 _sent = itertools.count()  # by this process; a forked Locust worker counts its own
 
@@ -62,11 +63,20 @@ class LabUser(FastHttpUser):
         options: Any = self.environment.parsed_options
         request = resolve(options.service, options.style, options.workload, options.parameters, self.own_workload)
         late = time.perf_counter() - self._due
-        is_sampled = bool(options.trace_one_in) and next(_sent) % options.trace_one_in == 0
-        headers = {"X-Request-Start": f"t={time.time() - late:.6f}", "traceparent": traceparent(is_sampled)}
-        url = self.addresses[request.service] + request.target
-        self.client.get(url, name=request.name, headers=headers, context={"late_seconds": late})
+        trace = traceparent(sampled_in(options.trace_one_in))
+        headers = {"X-Request-Start": f"t={time.time() - late:.6f}", "traceparent": trace}
+        self.ask(request, headers, late)
         self._due = time.perf_counter() + float(options.think_time_ms) / 1000
+
+    def ask(self, request: Request, headers: Mapping[str, str], late_s: float) -> None:
+        """Send it and take the whole answer; `late_s` after it was due."""
+        url = self.addresses[request.service] + request.target
+        self.client.get(url, name=request.name, headers=dict(headers), context={"late_seconds": late_s})
+
+
+def sampled_in(one_in: int) -> bool:
+    """Whether this process' next request is traced: one in so many is, none in 0."""
+    return bool(one_in) and next(_sent) % one_in == 0
 
 
 def traceparent(is_sampled: bool) -> str:
@@ -104,4 +114,47 @@ class OneRequest(LabUser):
     own_workload = "ping"
 
 
-OWN_WORKLOADS = {user.__name__: user.own_workload for user in (IoBound, CpuBound, Mixed, Profile, OneRequest)}
+class Sse(LabUser):
+    """Reads a stream of events to its end: how long until the first, and from each to the next."""
+
+    own_workload = "sse"
+
+    def ask(self, request: Request, headers: Mapping[str, str], late_s: float) -> None:
+        asked = parts.target(self.addresses[request.service], request.target, headers, self.network_timeout)
+        told = parts.Told(self.environment.events.request.fire, parts.SSE, request.name, late_s)
+        parts.read_events(asked, told)
+
+
+class WebSocket(LabUser):
+    """Opens a WebSocket and keeps it: sends a message, waits for its echo, rests for the think time, and again.
+
+    The connection is the request, and is told at its end; each echo is a part of it.
+    """
+
+    own_workload = "ws"
+    _kept: tuple[Request, parts.Conversation] | None = None
+
+    def ask(self, request: Request, headers: Mapping[str, str], late_s: float) -> None:
+        if self._kept and self._kept[0] != request:  # edited in the web UI
+            self.on_stop()
+        try:
+            self._kept = self._kept or (request, self._open(request, headers, late_s))
+            self._kept[1].exchange()
+        except OSError:  # Locust was told, and another one is tried
+            self._kept = None
+
+    def on_stop(self) -> None:
+        """Close what is open."""
+        if self._kept:
+            (_, conversation), self._kept = self._kept, None
+            conversation.end()
+
+    def _open(self, request: Request, headers: Mapping[str, str], late_s: float) -> parts.Conversation:
+        asked = parts.target(self.addresses[request.service], request.target, headers, self.network_timeout)
+        told = parts.Told(self.environment.events.request.fire, parts.WS, request.name, late_s)
+        return parts.Conversation(asked, told)
+
+
+PLAIN_USERS = (IoBound, CpuBound, Mixed, Profile, OneRequest)
+OWN_WORKLOADS = {user.__name__: user.own_workload for user in (*PLAIN_USERS, Sse, WebSocket)}
+DEFAULT_USERS = tuple(user.__name__ for user in PLAIN_USERS)  # where none is named

@@ -18,9 +18,7 @@ class RefusedError(OSError):
 class WebSocket:
     """Open from its making on. OSError when the connection breaks, RefusedError for a service that speaks none."""
 
-    def __init__(
-        self, sock: gevent.socket.socket, host: str, port: int, path: str, fields: Mapping[str, str]
-    ) -> None:
+    def __init__(self, sock: gevent.socket.socket, host: str, port: int, path: str, fields: Mapping[str, str]) -> None:
         self._sock = sock
         self._protocol = ClientProtocol(WebSocketURI(False, host, port, path, ""))
         request = self._protocol.connect()

@@ -15,7 +15,7 @@ from tests.waiting import wait_for
 
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 NAME = 'name="flask /sync/sleep"'
-ASKED = 'service="flask",style="sync",workload="sleep"'
+ASKED = 'service="flask",style="sync",type="GET",workload="sleep"'
 LONGEST_GOODBYE_SECONDS = 5.0
 
 

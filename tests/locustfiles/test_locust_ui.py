@@ -62,12 +62,12 @@ def the_page_offers_the_lab(run: Run) -> None:
     shown = page(run)
     choices = shown["extra_options"]
     assert choices["service"]["choices"] == ["flask", "fastapi"]
-    assert choices["style"]["choices"] == ["natural", "sync", "async", "blocked", "offload", "sample"]
+    assert choices["style"]["choices"] == ["natural", "sync", "async", "blocked", "offload", "bridged", "sample"]
     assert {"ping", "sleep", "httpx-await"} <= set(choices["workload"]["choices"])
     assert (choices["style"]["default_value"], choices["think_time_ms"]["default_value"]) == ("sync", 5)
     assert all(choice["help_text"] for choice in choices.values())
     assert shown["available_shape_classes"] == ["Default", "Ramp", "Spike", "Steady", "Steps"]
-    assert set(shown["users"]) == {"IoBound", "CpuBound", "Mixed", "Profile", "OneRequest"}
+    assert {"IoBound", "CpuBound", "Mixed", "Profile", "OneRequest", "Sse", "WebSocket"} <= set(shown["users"])
     assert shown["available_user_classes"] == ["IoBound"]  # the one that is ticked at first
     assert (shown["host"], shown["missing_host_warning"]) == ("", False)
 
@@ -93,7 +93,7 @@ def no_order_out_of_bounds_is_taken(run: Run) -> None:
         f"0 to {MOST_USERS}": {"user_count": " 1_000_000 "},  # what Python's int() takes, Locust takes
         f"from 1 to {MOST_USERS}": {"shape_class": "Steady", "shape_users": MOST_USERS + 1},
         "not one of the lab's own services": {"host": EVIL},
-        "does not offer /async/sleep": {"style": "async"},
+        "does not offer /offload/sleep": {"style": "offload"},
         "ms must be a whole number": {"parameters": "ms=10001"},
         "OneRequest cannot start": {"parameters": "ms=1", "user_classes": "OneRequest"},
         "no user class Nobody": {"user_classes": "Nobody"},
