@@ -318,8 +318,10 @@ async def offload_gather(of: str, ms: int, rounds: int) -> Answer:
 
 def long(answer: streams.Long[Any]) -> Response:
     """The answer to send: whole, or in parts. FastAPI asks a plain iterator for each part in its thread pool."""
-    kind = Response if isinstance(answer.body, bytes) else StreamingResponse
-    return kind(answer.body, headers={"content-type": answer.content_type})
+    fields = {"content-type": answer.content_type}
+    if isinstance(answer.body, bytes):
+        return Response(answer.body, headers=fields)
+    return StreamingResponse(answer.body, headers=fields)
 
 
 @get("/sync/stream")

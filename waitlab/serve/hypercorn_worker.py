@@ -73,6 +73,7 @@ def _configuration(settings: "Settings", descriptor: int) -> "Config":
     configuration.keep_alive_max_requests = _NO_LIMIT
     configuration.graceful_timeout = limits.GRACEFUL_SECONDS
     configuration.h11_max_incomplete_size = limits.REQUEST_LINE_BYTES
+    configuration.websocket_max_message_size = limits.WEBSOCKET_MESSAGE_BYTES
     return configuration
 
 

@@ -17,8 +17,8 @@ from uvicorn.supervisors import multiprocess
 
 from waitlab import telemetry
 from waitlab.serve import application, limits
-from waitlab.serve.uvicorn_http import BoundedHttp
 from waitlab.serve.settings import Settings
+from waitlab.serve.uvicorn_http import BoundedHttp
 
 
 class Server(uvicorn.Server):
