@@ -19,6 +19,7 @@ from waitlab.runner.stage import Stage, Told, each, naming, require
 SLICES = 10  # of a window, at least; none longer than a second
 POLL_SECONDS = 0.2
 FIRST_ANSWER_SECONDS = 30.0  # beyond what the first response takes: the generator's own start is in it
+OPENING_SLACK = 3.0  # connections may take so many times what is predicted until all are open
 SETTLE_SECONDS = 5.0  # an answer is whole for its client before the service has counted it
 
 
@@ -112,7 +113,8 @@ def _is_warm(one: _Driven, predicted_s: float, first: float, now: float) -> bool
     """Whether a load that began at `first` is steady, or had the time to be."""
     answers_, load = one.driver.answers, one.stage.arm.load
     if load.holds:
-        return now - first >= max(predicted_s, load.seconds) or steady.are_held(one.driver.held, load.users, now)
+        longest_s = max(OPENING_SLACK * predicted_s, load.seconds)
+        return now - first >= longest_s or steady.are_held(one.driver.held, load.users, now)
     least_s = steady.least_s(predicted_s, answers_)
     return now - first >= max(least_s, load.seconds) or steady.is_warm(answers_, load, first, least_s, now)
 
