@@ -95,7 +95,7 @@ class Wsgi:
 
 
 class Asgi:
-    """The door as ASGI middleware. Parameters go to the handler in the scope, and complete and canonical in the query."""
+    """The door as ASGI middleware. Parameters go to the handler in the scope, and in the canonical, complete query."""
 
     def __init__(self, app: AsgiApp, door: Door) -> None:
         self._app, self._door = app, door

@@ -181,11 +181,18 @@ def check_access_lines(url: str, log: Path) -> None:
     assert (fields["status"], fields["method"], fields["bytes"], fields["whole"]) == (404, "GET", 2, True)
 
 
-def test_requests_in_flight_are_answered_before_the_end(tmp_path: Path) -> None:
-    with service(tmp_path, WORKER_CLASS="gthread", THREADS=4, TRACES="off") as served:
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/test/sleep", {"WORKER_CLASS": "gthread", "THREADS": 4}),
+        ("/async/sleep", {"APP": "services.fastapi_app:app", "SERVER": "hypercorn"}),
+    ],
+)
+def test_requests_in_flight_are_answered_before_the_end(tmp_path: Path, path: str, kind: dict[str, object]) -> None:
+    with service(tmp_path, **kind, TRACES="off") as served:
         port = int(served.url.rpartition(":")[2])
         connection = socket.create_connection(("127.0.0.1", port))
-        connection.sendall(b"GET /test/sleep?ms=1000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        connection.sendall(f"GET {path}?ms=1000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         wait_for(lambda: served.totals()[0] == 1, "a request in flight", 5)
         served.popen.terminate()
         connection.settimeout(10)
