@@ -47,7 +47,7 @@ def test_one_request_sends_exactly_what_is_chosen_and_rests_as_chosen(
 
 def test_a_refusal_comes_before_any_load(locust: Starter, service: Service) -> None:
     refused = {
-        "flask does not offer /async/sleep. Flask has no event loop": ("--style", "async", "IoBound"),
+        "flask does not offer /offload/sleep. Flask has no event loop": ("--style", "offload", "IoBound"),
         "ms must be a whole number from 0 to 10000": ("--parameters", "ms=10001", "IoBound"),
         "not one of the lab's own services": ("--config-users", '{"user_class_name": "IoBound", "host": "http://a"}'),
         "use --shape-users and --shape-seconds": ("--shape", "Ramp", "-u", "5"),

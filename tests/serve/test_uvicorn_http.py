@@ -21,8 +21,12 @@ class Nowhere(asyncio.Transport):
         return False
 
 
+async def nothing(scope: Any, receive: Any, send: Any) -> None:
+    """An application that is never asked."""
+
+
 def idle_connection(protocol: type[HttpToolsProtocol], loop: asyncio.AbstractEventLoop) -> HttpToolsProtocol:
-    config = Config("none:app")
+    config = Config(nothing, log_config=None)
     made = protocol(config=config, server_state=ServerState(), app_state={}, _loop=loop)
     made.connection_made(Nowhere())
     made.on_message_begin()
