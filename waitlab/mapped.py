@@ -168,7 +168,7 @@ def _others(squares: Sequence[Square]) -> str:
 
 def where(one: Square) -> str:
     """A cell in words."""
-    return f"CPU {one.cpu_ms:g} ms, wait {one.wait_ms:g} ms, {one.users} user{'s' if one.users > 1 else ''}"
+    return f"work {one.cpu_ms:g} ms, wait {one.wait_ms:g} ms, {one.users} user{'s' if one.users > 1 else ''}"
 
 
 def _names(families: Sequence[str]) -> str:

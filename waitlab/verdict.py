@@ -196,7 +196,7 @@ def _square(cell: Cell, prediction: Prediction, known: _Known) -> Square:
         mapped.contender(
             family,
             name,
-            _asked_of_law(cell, replace(prediction, arm=name), known),
+            _asked_of_law(cell.cpu_of(family), replace(prediction, arm=name), known),
             known.of(name, prediction.quantity),
             known.of(name, MEMORY).values,
         )
@@ -205,10 +205,10 @@ def _square(cell: Cell, prediction: Prediction, known: _Known) -> Square:
     return mapped.square((cell.wait_ms, cell.cpu_ms, cell.users), those, prediction.within)
 
 
-def _asked_of_law(cell: Cell, prediction: Prediction, known: _Known) -> tuple[float | None, str]:
+def _asked_of_law(cpu_ms: float, prediction: Prediction, known: _Known) -> tuple[float | None, str]:
     """What the law says of an arm with the CPU that a request is meant to take, or why it says nothing."""
     try:
-        found = _predicted(prediction, {"cpu_ms": cell.cpu_ms}, known)
+        found = _predicted(prediction, {"cpu_ms": cpu_ms}, known)
     except Undecided as trouble:
         return None, str(trouble)
     return found.value, found.formula.partition(", with ")[0]

@@ -33,7 +33,8 @@ def name(family: str, cell: int) -> str:
 
 def question(cells: int) -> Prediction:
     found = tuple(
-        Cell(100.0 * cell, 2.0, 8, {family: name(family, cell) for family in FAMILIES}) for cell in range(cells)
+        Cell(100.0 * cell, 1.0, 8, {family: name(family, cell) for family in FAMILIES}, dict.fromkeys(FAMILIES, 1.0))
+        for cell in range(cells)
     )
     return made.prediction(arm=", ".join(FAMILIES), law="closed_loop", at_least=0.9, within=WITHIN, cells=found)
 

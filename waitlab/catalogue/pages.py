@@ -48,10 +48,7 @@ def _parts(asked: Experiment, found: Judgement | None) -> Iterator[str]:
     if found:
         yield "## What was measured"
         yield f"![{text(asked.title)}: what was predicted, and what was measured]({PICTURES}/{asked.name}.svg)"
-        yield (
-            "Blue is what theory says, and how far one may be from it. Each dot is a repeat, with a service started "
-            "anew. Green came out as expected, amber could not be decided, red came out otherwise."
-        )
+        yield from _caption(found)
         yield _verdicts(asked, found)
         yield from maps(found, found.judged)
     instead = list(_instead(asked))
@@ -63,6 +60,21 @@ def _parts(asked: Experiment, found: Judgement | None) -> Iterator[str]:
         yield "\n".join(_belief(found))
     yield "## See for yourself"
     yield block("\n".join(_commands(asked, found)), "console")
+
+
+def _caption(found: Judgement) -> Iterator[str]:
+    """What the picture's marks mean."""
+    if facts.has_bands(found):
+        yield (
+            "Blue is what theory says, and how far one may be from it. Each dot is a repeat, with a service started "
+            "anew. Green came out as expected, amber could not be decided, red came out otherwise."
+        )
+    if any(one.squares for one in found.judged):
+        yield (
+            "Each cell of the map has the letters and colours of who won. Lines run through a tie and through what "
+            "could not be decided, a red frame is around what theory had otherwise, and beyond the black line, by "
+            "theory, others win."
+        )
 
 
 def _answer(found: Judgement | None) -> str:

@@ -25,7 +25,7 @@ MAP: dict[str, Check] = {
     "says": tables.text,
     "of": _families,
     "within": tables.number(0.01, 0.5),
-    "cpu_ms": tables.number(0, 1_000),
+    "besides_ms": tables.anything,
 }
 
 
@@ -36,6 +36,8 @@ def read(place: Place, found: object, arms: Sequence[Arm]) -> Prediction:
     for name in given["of"]:
         if name not in names:
             raise place.at("of").unknown(name, "family", names)
+    besides = dict.fromkeys(given["of"], tables.number(0.01, 1_000))
+    given["besides_ms"] = tables.read(place.at("besides_ms"), given["besides_ms"], besides, needed=given["of"])
     cells = _cells(place.at("of"), [arm for arm in arms if arm.family in given["of"]], given)
     return Prediction(
         says=given["says"],
@@ -64,7 +66,7 @@ def _cells(place: Place, arms: Sequence[Arm], given: Mapping[str, Any]) -> tuple
                 f"has no arm of {missing[0]!r} beside {one!r}", "let all families expand over the same lists"
             )
     return tuple(
-        Cell(wait_ms, rounds * ROUND_MS + given["cpu_ms"], users, {name: members[name] for name in given["of"]})
+        Cell(wait_ms, rounds * ROUND_MS, users, {name: members[name] for name in given["of"]}, given["besides_ms"])
         for (rounds, wait_ms, users), members in sorted(found.items())
     )
 

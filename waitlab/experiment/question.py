@@ -78,13 +78,19 @@ class Reference:
 class Cell:
     """One place on a map: how long a request waits and computes there, how many users ask, and the arm of each family.
 
-    `cpu_ms` is what a request is meant to take, so that theory stands before the run.
+    `cpu_ms` is what its work is meant to take, `besides_ms` what each family is held to add, so that theory stands
+    before the run.
     """
 
     wait_ms: float
     cpu_ms: float
     users: int
     arms: Mapping[str, str]
+    besides_ms: Mapping[str, float]
+
+    def cpu_of(self, family: str) -> float:
+        """What a request takes of a family, in ms."""
+        return self.cpu_ms + self.besides_ms[family]
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def _panels(one: Judged) -> list[Panel]:
 
 def _panel(of: Judgement, prediction: Prediction, one: Judged, panel: Panel) -> Iterator[str]:
     across, up = panel.across, panel.up
-    yield _words("name", across.first, panel.top + 14, f"CPU {said('ms', panel.cpu_ms)} a request", "start")
+    yield _words("name", across.first, panel.top + 14, f"work of {said('ms', panel.cpu_ms)}", "start")
     for place, wait in enumerate(across.levels):
         yield _words("mark", across.middle(place), up.first + 15, said("ms", wait) if wait else "no wait")
     yield _words("mark", (across.first + across.last) / 2, up.first + 31, "wait a request")
@@ -168,16 +168,17 @@ def _hatch(x: float, y: float, width: float, height: float) -> Iterator[str]:
 
 def _law(of: Judgement, prediction: Prediction, cpu_ms: float) -> Law:
     """Answers a second by the law, at any place of a panel; None where it says nothing."""
-    named = next(cell.arms for cell in prediction.cells if cell.cpu_ms == cpu_ms)
+    cell = next(cell for cell in prediction.cells if cell.cpu_ms == cpu_ms)
     known = {arm.name: arm for arm in of.experiment.arms}
-    each = {family: configuration.case(known[name], cores_of(of.run, known[name])) for family, name in named.items()}
+    arms = {family: known[name] for family, name in cell.arms.items()}
+    each = {family: configuration.case(arm, cores_of(of.run, arm)) for family, arm in arms.items()}
 
     def law(family: str, wait_ms: float, users: float) -> float | None:
         case = each[family]
         known = {**case.parameters, "ms": str(round(wait_ms))}
         at = replace(case, users=users, parameters=known)  # type: ignore[arg-type]  # a border lies between whole users
         try:
-            return LAWS[prediction.law].predict(at, {"cpu_ms": cpu_ms}).value
+            return LAWS[prediction.law].predict(at, {"cpu_ms": cell.cpu_of(family)}).value
         except (LabError, ArithmeticError, ValueError):
             return None
 

@@ -122,7 +122,7 @@ def _map(one: Prediction, arms: Mapping[str, Arm], cores: float) -> dict[str, An
 
 def _cell(cell: Cell, one: Prediction, arms: Mapping[str, Arm], cores: float) -> dict[str, Any]:
     by_law = {
-        family: configuration.predict(one, arms[name], {"cpu_ms": cell.cpu_ms}, cores).value
+        family: configuration.predict(one, arms[name], {"cpu_ms": cell.cpu_of(family)}, cores).value
         for family, name in cell.arms.items()
     }
     where = {"wait_ms": cell.wait_ms, "cpu_ms": cell.cpu_ms, "users": cell.users}
