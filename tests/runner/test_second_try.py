@@ -28,6 +28,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch) -> Callable[[Spoils], None]:
         monkeypatch.setattr(judgement, "spoilt", lambda asked, trial: "G7, noise" if spoils(trial) else "")
 
     monkeypatch.setattr(runner, "run_trials", trials)
+    monkeypatch.setattr(runner, "MOST_AGAIN", 1 / 3)
     return with_
 
 
