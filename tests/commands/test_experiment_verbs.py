@@ -140,7 +140,7 @@ def test_a_plan_says_trials_commands_values_and_time_and_runs_nothing(tmp_path: 
 def test_a_plan_names_where_a_value_comes_from_that_must_be_measured_first() -> None:
     found = {one["arm"]: one for one in answer("plan", "c15")["predictions"]}
     assert found["threads threads=10"]["predicted"] is None
-    assert "cpu_ms_per_request of threads threads=5" in found["threads threads=10"]["formula"]
+    assert "cpu_ms_per_request of threads threads=10" in found["threads threads=10"]["formula"]
     assert found["threads threads=60"]["formula"] == "1.05 x throughput_rps of threads threads=40"
 
 
