@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
-from waitlab import validity
+from waitlab import rules, validity
 from waitlab.experiment import Arm
 from waitlab.trial import Trial
+from waitlab.validity import Against
 
 Read = Callable[[str, Trial], float | None]  # a quantity of a trial, by name; None where the trial does not have it
 
@@ -17,13 +18,15 @@ USABLE = 2 / 3
 @dataclass(frozen=True)
 class Evidence:
     """One value a repeat, in order; None where a repeat was not measured or was left out, for the reasons in
-    `left_out`. `failed` of `requests` failed in the repeats that count.
+    `left_out`. `failed` of `requests` failed in the repeats that count. `doubt`: by what factor noise may have changed
+    the worst of them, where they are held to a bound.
     """
 
     by_repeat: tuple[float | None, ...]
     left_out: tuple[str, ...]
     failed: int = 0
     requests: int = 0
+    doubt: float = 1.0
 
     @property
     def values(self) -> list[float]:
@@ -50,15 +53,16 @@ class _Repeat:
     value: float | None
     why: str
     trial: Trial
+    doubt: float = 1.0
 
 
-def gather(arm: Arm, trials: Sequence[Trial], quantity: str, read: Read) -> Evidence:
+def gather(arm: Arm, trials: Sequence[Trial], quantity: str, read: Read, against: Against = "apart") -> Evidence:
     """The values of `quantity` over the planned repeats of `arm`.
 
     Left out are repeats that were not measured, that a rule touching the quantity voids, whose value is not a number,
     or that were measured twice: whoever may choose between two has a choice too many.
     """
-    return _evidence(arm, _seen(arm, trials, quantity, read))
+    return _evidence(arm, _seen(arm, trials, quantity, read, against))
 
 
 def gather_pair(a: Arm, b: Arm, trials: Sequence[Trial], quantity: str, read: Read) -> tuple[Evidence, Evidence]:
@@ -66,7 +70,7 @@ def gather_pair(a: Arm, b: Arm, trials: Sequence[Trial], quantity: str, read: Re
 
     So is one in which they did not run at the same time. Noise voids no round here, since it met both alike.
     """
-    of_a, of_b = (_seen(arm, trials, quantity, read, paired=True) for arm in (a, b))
+    of_a, of_b = (_seen(arm, trials, quantity, read, "in duet") for arm in (a, b))
     for repeat in of_a.keys() & of_b.keys():
         one, other = of_a[repeat], of_b[repeat]
         faults = [f"{seen.why} ({arm.name})" for seen, arm in ((one, a), (other, b)) if seen.why]
@@ -76,6 +80,19 @@ def gather_pair(a: Arm, b: Arm, trials: Sequence[Trial], quantity: str, read: Re
             of_a[repeat], of_b[repeat] = _Repeat(None, faults[0], one.trial), _Repeat(None, faults[0], other.trial)
     both = of_a.keys() & of_b.keys()
     return _evidence(a, _only(of_a, both)), _evidence(b, _only(of_b, both))
+
+
+def gather_in_step(arm: Arm, trials: Sequence[Trial], names: Sequence[str], read: Read) -> tuple[Evidence, ...]:
+    """The values of several quantities over the same repeats: one that cannot be used of any is left out of all.
+
+    What slows a computer down slows answers and makes each cost more, so noise voids only what lost cores to others.
+    """
+    found = [_seen(arm, trials, name, read, "in step") for name in names]
+    for repeat in found[0]:
+        if faults := [seen[repeat] for seen in found if seen[repeat].value is None]:
+            for seen in found:
+                seen[repeat] = faults[0]
+    return tuple(_evidence(arm, seen) for seen in found)
 
 
 def _only(seen: Mapping[int, _Repeat], wanted: Container[int]) -> dict[int, _Repeat]:
@@ -91,10 +108,11 @@ def _evidence(arm: Arm, seen: Mapping[int, _Repeat]) -> Evidence:
         tuple(left_out + ([f"{lost} not measured"] if lost else [])),
         sum(client.failures for client in counted),
         sum(client.counted for client in counted),
+        max((one.doubt for one in seen.values() if one.value is not None), default=1.0),
     )
 
 
-def _seen(arm: Arm, trials: Sequence[Trial], quantity: str, read: Read, *, paired: bool = False) -> dict[int, _Repeat]:
+def _seen(arm: Arm, trials: Sequence[Trial], quantity: str, read: Read, against: Against) -> dict[int, _Repeat]:
     """Each repeat that began, in order; a retried one by its best trial."""
     own = [trial for trial in trials if trial.arm == arm.name]
     found = {}
@@ -106,8 +124,7 @@ def _seen(arm: Arm, trials: Sequence[Trial], quantity: str, read: Read, *, paire
         elif not measured:
             found[repeat] = _Repeat(None, f": {_first_line(tries[-1].ended)}", tries[-1])
         else:
-            value, why = _value(arm, measured[0], quantity, read, paired)
-            found[repeat] = _Repeat(value, f": {why}" if why else "", measured[0])
+            found[repeat] = _measured(arm, measured[0], quantity, read, against)
     return found
 
 
@@ -116,12 +133,15 @@ def _first_line(words: str) -> str:
     return words.strip().partition("\n")[0].removesuffix(":")
 
 
-def _value(arm: Arm, trial: Trial, quantity: str, read: Read, paired: bool) -> tuple[float | None, str]:
-    broken = validity.voided(validity.findings(trial, arm.load), quantity, paired=paired)
-    if broken:
-        return None, f"{broken[0].rule}, {broken[0].says}"
+def _measured(arm: Arm, trial: Trial, quantity: str, read: Read, against: Against) -> _Repeat:
+    found = validity.findings(trial, arm.load)
+    if broken := validity.voided(found, quantity, against):
+        return _Repeat(None, f": {broken[0].rule}, {broken[0].says}", trial)
     value = read(quantity, trial)
     if value is None:
         why = trial.unmeasured.get(quantity)
-        return None, f"{quantity} was not measured" + (f": {why}" if why else "")
-    return (value, "") if math.isfinite(value) else (None, f"{quantity} is {value}")
+        return _Repeat(None, f": {quantity} was not measured" + (f": {why}" if why else ""), trial)
+    if not math.isfinite(value):
+        return _Repeat(None, f": {quantity} is {value}", trial)
+    is_doubted = against == "to a bound" and validity.voided(found, quantity)
+    return _Repeat(value, "", trial, rules.doubt(trial) if is_doubted else 1.0)

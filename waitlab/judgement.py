@@ -57,9 +57,8 @@ def spoilt(asked: Experiment, trial: Trial) -> str:
     """
     (arm,) = (arm for arm in asked.arms if arm.name == trial.arm)
     found = [one for one in validity.findings(trial, arm.load) if one.rule in validity.MENDABLE]
-    wanted = {quantity for one in asked.predictions for quantity in one.quantities_of(arm.name)}
-    broken = (one for name in sorted(wanted) for one in validity.voided(found, name, paired=arm.load.duet))
-    return next((f"{one.rule}, {one.says}" for one in broken), "")
+    lost = (validity.taken(found, one, arm.name, arm.load.duet) for one in asked.predictions)
+    return next((f"{those[0].rule}, {those[0].says}" for taken in lost for those in taken.values()), "")
 
 
 def cores_of(run: results.Run, arm: Arm) -> float:

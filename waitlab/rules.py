@@ -15,7 +15,8 @@ from waitlab.trial import Client, Machine, Server, Trial
 
 Verdict = Literal["pass", "warn", "void", "skip"]
 
-THROUGHPUT, LATENCY, CPU, SCALING = "throughput", "latency", "cpu", "scaling"
+THROUGHPUT, LATENCY, CPU, CORES, SCALING = "throughput", "latency", "cpu", "cores", "scaling"
+BEYOND_DOUBT = "beyond doubt"  # noise so large that no allowance for it helps
 
 LITTLE_WARN, LITTLE_LIMIT = 0.01, 0.03
 GENERATOR_LIMIT = 0.70
@@ -26,6 +27,9 @@ PHYSICS_SLACK = 1.02
 NOISY_LIMIT, IO_STEAL_LIMIT = 0.20, 0.20
 # Of all CPU time. With more of it in other hands, 100 waits a second fell to 27-94 % of the law; with less, to 85-99 %.
 IO_FOREIGN_LIMIT = 0.50
+# Of all CPU time, taken by the hypervisor and by others: of two cores, at most a tenth of the service's own.
+CORES_LIMIT = 0.05
+MOST_LOST = 0.9
 CPU_BOUND = 0.5  # of a core by one worker, or of the service's cores by all
 CLOCK_LIMIT_S = 0.05
 WARM_UP_S, WARM_UP_SLACK = 2.0, 0.95
@@ -201,14 +205,25 @@ def noise(trial: Trial, load: Load) -> Seen:
     voids = {CPU} if machine.noisy_slices > NOISY_LIMIT else set()
     if voids and bound:
         voids |= {THROUGHPUT, LATENCY}
+    if machine.steal_ratio + machine.foreign_ratio > CORES_LIMIT:
+        voids |= {CORES}
     if machine.steal_ratio > IO_STEAL_LIMIT:
-        voids |= {THROUGHPUT, CPU}
+        voids |= {THROUGHPUT, CPU, BEYOND_DOUBT}
     if machine.foreign_ratio > IO_FOREIGN_LIMIT:
-        voids |= {THROUGHPUT, LATENCY, CPU}
+        voids |= {THROUGHPUT, LATENCY, CPU, BEYOND_DOUBT}
     if voids and not bound:
         says += "; the service mostly waited" + ("" if THROUGHPUT in voids else ", so its throughput stands")
     verdict: Verdict = "void" if voids else "warn" if machine.noisy_slices > 0 else "pass"
     return Seen(verdict, says, machine.noisy_slices, NOISY_LIMIT, frozenset(voids))
+
+
+def doubt(trial: Trial) -> float:
+    """By what factor noise may have changed a time, a rate or a cost: the slowest probe by the fastest, and all cores
+    that others had taken from the service alone.
+    """
+    machine = _machine(trial)
+    lost = (machine.steal_ratio + machine.foreign_ratio) * machine.cores / machine.service_cores
+    return (1 + machine.probe_spread) / (1 - min(lost, MOST_LOST))
 
 
 def clocks(trial: Trial, load: Load) -> Seen:

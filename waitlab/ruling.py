@@ -30,11 +30,24 @@ class Ruling:
     high: float | None = None
 
 
+def stretched(ends: Edges, doubt: float) -> Edges:
+    """An interval of a figure that noise may have changed by a factor."""
+    low, high = ends
+    return low / doubt if low > 0 else low * doubt, high * doubt
+
+
+def shifted(ends: Edges, doubt: float) -> Edges:
+    """The same of its logarithm."""
+    low, high = ends
+    return low - math.log(doubt), high + math.log(doubt)
+
+
 @dataclass(frozen=True)
 class Scale:
     """What was predicted, and how an estimate (a mean, a logarithm of a ratio, a difference) becomes its unit again.
 
-    `runs`: how many repeats the estimate has, `what` they are where they are not repeats of one arm.
+    `runs`: how many repeats the estimate has, `what` they are where they are not repeats of one arm. `doubt`: by what
+    factor noise may have changed it, and `doubted` what that makes of an interval.
     """
 
     predicted: float
@@ -42,6 +55,8 @@ class Scale:
     runs: int
     unit: Callable[[float], float]
     what: str = ""
+    doubt: float = 1.0
+    doubted: Callable[[Edges, float], Edges] = stretched
 
 
 class Undecided(Exception):
@@ -88,14 +103,15 @@ def decided(prediction: Prediction, found: Estimate, allowed: Edges, scale: Scal
     """Confirmed when the whole interval lies inside the edges, refuted when outside; one-sided for a bound."""
     bound = prediction.at_least is not None or prediction.at_most is not None
     confidence = 0.90 if bound else 0.95
-    ends = found.interval(confidence)
+    ends = scale.doubted(found.interval(confidence), scale.doubt)
     reach, outside = beyond(ends, allowed)
     verdict: Word = "confirmed" if reach <= 0 else "refuted" if outside > 0 else "inconclusive"
     interval = (scale.unit(ends[0]), scale.unit(ends[1]))
     if not all(map(math.isfinite, (*interval, scale.predicted))):
         raise Undecided("cannot be computed: the interval has no end")
     sided = "one-sided " if bound else ""
-    reason = f"{sided}95 % interval{scale.what} {span(interval)}, {told(allowed, scale.unit)}"
+    noise = f", {scale.doubt:.3g} times wider each way for noise" if scale.doubt > 1 else ""
+    reason = f"{sided}95 % interval{scale.what} {span(interval)}{noise}, {told(allowed, scale.unit)}"
     if verdict == "inconclusive":
         reason += f": {more(found, allowed, scale.runs, confidence)}"
     return Ruling(verdict, reason, scale.predicted, scale.formula, *interval)

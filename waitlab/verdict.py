@@ -30,8 +30,10 @@ from waitlab.ruling import (
     edges_of_ratio,
     enough,
     exponential,
+    shifted,
 )
 from waitlab.trial import Trial
+from waitlab.validity import Against, held_against
 
 # What a prediction's law gives for its arm, with the measured inputs by name; LabError where it does not hold.
 Predict = Callable[[Prediction, Arm, Mapping[str, float]], Predicted]
@@ -105,16 +107,18 @@ class _Known:
         return {arm.name: arm for arm in self.experiment.arms}
 
     @cached_property
-    def _gathered(self) -> dict[tuple[str, str], Evidence]:
+    def _gathered(self) -> dict[tuple[str, str, Against], Evidence]:
         return {}
 
-    def of(self, arm: str, quantity: str) -> Evidence:
-        """What the repeats of an arm say of a quantity."""
-        if (arm, quantity) not in self._gathered:
+    def of(self, arm: str, quantity: str, against: Against = "apart") -> Evidence:
+        """What the repeats of an arm say of a quantity that is held against something."""
+        asked = (arm, quantity, against)
+        if asked not in self._gathered:
             found = self.arms.get(arm)
-            known = evidence.gather(found, self.trials, quantity, self.read) if found else NOTHING
-            self._gathered[arm, quantity] = known
-        return self._gathered[arm, quantity]
+            self._gathered[asked] = (
+                evidence.gather(found, self.trials, quantity, self.read, against) if found else NOTHING
+            )
+        return self._gathered[asked]
 
     def in_duet(self, one: Prediction) -> Reference | None:
         """What a prediction holds its arm against, where both ran in duet."""
@@ -153,15 +157,17 @@ def outcome(judged: Sequence[Judged], interrupted: bool = False) -> Outcome:
 
 
 def _judged(prediction: Prediction, known: _Known) -> Judged:
-    pair = _pair(prediction, known)
-    measured = pair[0] if pair else known.of(prediction.arm, prediction.quantity)
+    rounds = _rounds(prediction, known)
+    measured = (
+        rounds[0] if rounds else known.of(prediction.arm, prediction.quantity, held_against(prediction, duet=False))
+    )
     try:
-        ruling = _in_duet(prediction, *pair) if pair else _ruling(prediction, measured, known)
+        ruling = _by_rounds(prediction, rounds, known) if rounds else _ruling(prediction, measured, known)
     except Undecided as undecided:
         ruling = Ruling("inconclusive", str(undecided))
     except ArithmeticError as error:
         ruling = Ruling("inconclusive", f"cannot be computed: {error}")
-    notes = [measured.note] if pair else _notes(prediction, known)
+    notes = [measured.note] if rounds else _notes(prediction, known)
     return _told(prediction, ruling, measured.by_repeat, notes)
 
 
@@ -242,20 +248,35 @@ def _told(
 def _notes(prediction: Prediction, known: _Known) -> list[str]:
     """What a reader must know of each source that the verdict rests on."""
     own = Reference(prediction.arm, prediction.quantity)
-    return [known.of(source.arm, source.quantity).note for source in (own, *prediction.references)]
+    against = held_against(prediction, duet=False)
+    return [known.of(source.arm, source.quantity, against).note for source in (own, *prediction.references)]
 
 
-def _pair(prediction: Prediction, known: _Known) -> tuple[Evidence, Evidence] | None:
-    """The rounds of both, where one of a duet is held against another."""
+def _rounds(prediction: Prediction, known: _Known) -> tuple[Evidence, ...]:
+    """What is held against each other, of the same moments: of a duet, or of trials with what their law needs of them.
+
+    None where one is held against what was measured at another time.
+    """
+    if prediction.in_step and prediction.arm in known.arms:
+        names = (prediction.quantity, *(source.quantity for source in prediction.references))
+        return evidence.gather_in_step(known.arms[prediction.arm], known.trials, names, known.read)
     target = known.in_duet(prediction)
     if target is None or target.quantity != prediction.quantity:
-        return None
+        return ()
     own, other = known.arms[prediction.arm], known.arms[target.arm]
     return evidence.gather_pair(own, other, known.trials, prediction.quantity, known.read)
 
 
-def _in_duet(prediction: Prediction, measured: Evidence, other: Evidence) -> Ruling:
+def _by_rounds(prediction: Prediction, rounds: tuple[Evidence, ...], known: _Known) -> Ruling:
     """Round by round, so that what met both alike is in neither the ratio nor its spread: a paired t."""
+    if not prediction.law:
+        return _beside(prediction, *rounds)
+    values, *inputs = (enough(one, PAIR_REPEATS) for one in rounds)
+    said, formula = _by_repeat(prediction, dict(zip(prediction.measured, inputs, strict=True)), known)
+    return _against_values(prediction, values, said, formula, paired=True)
+
+
+def _beside(prediction: Prediction, measured: Evidence, other: Evidence) -> Ruling:
     target = next(bound for bound in prediction.bounds if isinstance(bound, Reference))
     values, others = enough(measured, PAIR_REPEATS), [target.times * value for value in enough(other, PAIR_REPEATS)]
     return _against_values(prediction, values, others, _of(target), paired=True)
@@ -272,10 +293,10 @@ def _ruling(prediction: Prediction, measured: Evidence, known: _Known) -> Ruling
         raise Undecided("nothing is predicted: no law, equals, at_least or at_most")
     if not isinstance(target, Reference):
         return _against_number(prediction, measured, Predicted(target, ""))
-    other = known.of(target.arm, target.quantity)
+    other = known.of(target.arm, target.quantity, held_against(prediction, duet=False))
     _fail_alike(prediction, measured, other, known.arms)
-    values = [target.times * value for value in enough(other, PAIR_REPEATS)]
-    return _against_values(prediction, enough(measured, PAIR_REPEATS), values, _of(target))
+    values, doubt = [target.times * value for value in enough(other, PAIR_REPEATS)], measured.doubt * other.doubt
+    return _against_values(prediction, enough(measured, PAIR_REPEATS), values, _of(target), doubt=doubt)
 
 
 def _of(target: Reference) -> str:
@@ -296,6 +317,10 @@ def _said(prediction: Prediction, known: _Known) -> tuple[list[float], str]:
         name: [source.times * value for value in enough(known.of(source.arm, source.quantity), PAIR_REPEATS)]
         for name, source in prediction.measured.items()
     }
+    return _by_repeat(prediction, inputs, known)
+
+
+def _by_repeat(prediction: Prediction, inputs: Mapping[str, Sequence[float]], known: _Known) -> tuple[list[float], str]:
     means = _predicted(prediction, {name: fmean(values) for name, values in inputs.items()}, known)
     if not inputs:
         return [means.value], means.formula
@@ -344,12 +369,18 @@ def _against_number(prediction: Prediction, measured: Evidence, target: Predicte
     values = measured.values
     if target.value == 0 and prediction.within and any(values):
         raise Undecided("a band that is a fraction of 0 is empty: predict with at_most")
-    scale = Scale(target.value, target.formula, len(values), lambda value: value)
+    scale = Scale(target.value, target.formula, len(values), lambda value: value, doubt=measured.doubt)
     return decided(prediction, statistics.estimate(values), edges(prediction, target.value), scale)
 
 
 def _against_values(
-    prediction: Prediction, values: Sequence[float], other: Sequence[float], formula: str, *, paired: bool = False
+    prediction: Prediction,
+    values: Sequence[float],
+    other: Sequence[float],
+    formula: str,
+    *,
+    paired: bool = False,
+    doubt: float = 1.0,
 ) -> Ruling:
     """The ratio of both, by t on logarithms; their difference where a value is not positive. Welch's t of repeats that
     know nothing of each other, or of pairs the paired one.
@@ -361,9 +392,11 @@ def _against_values(
     what = f" of {runs} pairs" if paired else ""
     if min(*values, *other) > 0:
         predicted = geometric_mean(other)
-        scale = Scale(predicted, formula, runs, lambda log: predicted * exponential(log), what)
+        scale = Scale(predicted, formula, runs, lambda log: predicted * exponential(log), what, doubt, shifted)
         found = compared(statistics.logs(other), statistics.logs(values))
         return decided(prediction, found, edges_of_ratio(prediction), scale)
+    if doubt > 1:
+        raise Undecided("the machine was noisy, and by how much that changes a figure of 0 is unknown")
     predicted = fmean(other)
     low, high = (edge - predicted for edge in edges(prediction, predicted))
     scale = Scale(predicted, formula, runs, lambda apart: predicted + apart, what)

@@ -137,6 +137,12 @@ def test_a_laws_measured_input_says_where_it_comes_from(folder: Path) -> None:
     ]
 
 
+def test_cpu_a_request_is_the_arms_own_where_no_other_is_named(folder: Path) -> None:
+    predictions = asked(folder, GOOD.replace('"concurrency_limit"', '"closed_loop"')).predictions
+    assert {one.measured["cpu_ms"].arm == one.arm for one in predictions if one.law == "closed_loop"} == {True}
+    assert [one.in_step for one in predictions] == [one.law == "closed_loop" for one in predictions]
+
+
 def test_the_functions_of_a_measure_file_are_quantities_and_are_not_run(folder: Path) -> None:
     (folder / "mine.py").write_text("raise SystemExit\ndef ups_and_downs(trial): ...\ndef _hidden(trial): ...\n")
     text = GOOD.replace("[load]", 'measure = "mine.py"\n[load]', 1)
@@ -365,7 +371,6 @@ FAULTS = [
     ('"concurrency_limit"', '"concurency_limit"', "prediction 1.law", "did you mean concurrency_limit?"),
     ('"concurrency_limit"', '"response_time"', "says nothing of throughput_rps", "mean_ms or p50_ms"),
     ('"concurrency_limit"', '"open_loop"', "is about rate", "law of this load"),
-    ('"concurrency_limit"', '"closed_loop"', "prediction 1.measured has no cpu_ms", "cpu_ms_per_request"),
     (LAW, LAW + '\nmeasured = { cpu = "async" }', "prediction 1.measured.cpu ", "none"),
     (LAW, 'at_most = 3\nmeasured = { cpu_ms = "async" }', "prediction 1.measured", "leave it out"),
     (LAW, "", "prediction 1 says nothing", "law, equals, at_least, at_most"),

@@ -82,7 +82,7 @@ def test_what_was_taken_away_is_said_before_the_table_of_rules(tmp_path: Path) -
 
 
 def test_noise_takes_nothing_from_partners_that_met_it_together(tmp_path: Path) -> None:
-    noisy = made.machine(made.trial(), noisy_slices=0.9).machine
+    noisy = made.machine(made.trial(), noisy_slices=0.9, steal_ratio=0.1).machine
     alone = judged(tmp_path / "alone", "c14", machine=noisy)
     together = judged(tmp_path / "together", "c20", machine=noisy, beside=("another",))
     assert [words.partition(" ")[0] for words in facts.voided(alone)] == ["G7"]
@@ -99,7 +99,7 @@ def test_the_machine_is_one_line_with_what_speaks_against_it(tmp_path: Path) -> 
 
 def test_where_nothing_counts_no_axis_pretends_to_have_figures(tmp_path: Path) -> None:
     of = judged(tmp_path, "c09", ended="the service died")
-    group = next(one for one in facts.groups(of) if one.quantity == "cpu_ms_per_request")
+    group = next(one for one in facts.groups(of) if one.quantity == "throughput_rps")
     drawn = chart.of_group(of, group)
     assert "nothing that counts was measured" in drawn
     assert 'class="mark"' not in drawn

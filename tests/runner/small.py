@@ -11,10 +11,12 @@ from waitlab import experiment, process, results
 from waitlab.experiment import Experiment
 from waitlab.results import Run
 from waitlab.runner import order
+from waitlab.runner import run as runner
 from waitlab.runner.run import EndedError, Step
 from waitlab.runner.run import run as run_experiment
 
 SEED = 3
+runner.MOST_AGAIN = 0  # those who run these count trials, and a neighbour of this machine must not add one
 HEAD = """
 title = "Small"
 question = "Does the runner work?"
@@ -131,17 +133,24 @@ def once(doing: str, what: Callable[[], object], repeat: int = 1) -> Told:
 
 
 def kill(word: str) -> None:
-    """SIGKILL to the newest process below this one whose command line has this word; older ones are other tests'."""
-    found, new = list[int](), [os.getpid()]
-    while new:
-        new = [child for parent in new for child in process.children(parent)]
-        found += new
-    for pid in sorted(found, reverse=True):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-        if word in words:
-            os.kill(pid, signal.SIGKILL)
-            return
-    raise AssertionError(f"no process has {word!r} in its command line")
+    """SIGKILL to the newest process below this one whose command line has this word and whose parent's has not.
+
+    The workers of a server share its command line; older ones are other tests'.
+    """
+    found, parents = list[int](), [os.getpid()]
+    while parents:
+        children = [child for parent in parents for child in process.children(parent)]
+        found += [child for child in children if word in _command(child)]
+        parents = [child for child in children if child not in found]
+    assert found, f"no process has {word!r} in its command line"
+    os.kill(max(found), signal.SIGKILL)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except FileNotFoundError:
+        return ""
 
 
 def two(folder: Path) -> Experiment:

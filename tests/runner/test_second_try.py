@@ -28,6 +28,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch) -> Callable[[Spoils], None]:
         monkeypatch.setattr(judgement, "spoilt", lambda asked, trial: "G7, noise" if spoils(trial) else "")
 
     monkeypatch.setattr(runner, "run_trials", trials)
+    monkeypatch.setattr(runner, "MOST_AGAIN", 1 / 2)
     return with_
 
 
@@ -47,10 +48,16 @@ def test_it_is_measured_at_the_end_and_then_counts(tmp_path: Path, spoil: Callab
     assert run.trials[0].order == run.trials[3].order
 
 
-def test_no_more_than_a_third_of_them(tmp_path: Path, spoil: Callable[[Spoils], None]) -> None:
+def test_each_is_tried_three_times_at_most(tmp_path: Path, spoil: Callable[[Spoils], None]) -> None:
+    spoil(lambda trial: trial.repeat == 2)
+    run = small.run(asked(tmp_path, 6), tmp_path)
+    assert [one for repeat, one in ended(run) if repeat == 2] == [runner.SET_ASIDE, runner.SET_ASIDE, "measured"]
+
+
+def test_no_more_than_half_of_them(tmp_path: Path, spoil: Callable[[Spoils], None]) -> None:
     spoil(lambda trial: True)
     run = small.run(asked(tmp_path, 7), tmp_path)
-    assert [one for _, one in ended(run)].count(runner.SET_ASIDE) == 2
+    assert [one for _, one in ended(run)].count(runner.SET_ASIDE) == 3
     assert len(run.measured) == 7
 
 

@@ -173,7 +173,7 @@ def test_a_duet_of_equals_alarms_in_five_percent_however_loud_it_is_for_both(sha
 def verdicts_in_duet(prediction: Prediction, cases: Sequence[tuple[list[float], list[float]]]) -> list[str]:
     """What is said of the second arm, held against the first."""
     return [
-        verdict._in_duet(prediction, Evidence(tuple(more), ()), Evidence(tuple(once), ())).verdict
+        verdict._beside(prediction, Evidence(tuple(more), ()), Evidence(tuple(once), ())).verdict
         for once, more in cases
     ]
 

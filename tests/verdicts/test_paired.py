@@ -70,8 +70,9 @@ def test_noise_that_both_share_leaves_their_ratio_alone(
 
 
 def test_apart_the_same_figures_say_nothing() -> None:
-    """Without duet the rule for noise leaves the trials out; if it did not, their spread would be in the interval."""
-    assert "G7" in judged(MORE, duet(TENTH), together=False).reason
+    """Without duet the rule for noise leaves the trials out, or a bound's interval is made as wide as noise may be."""
+    assert "G7" in judged(SAME, duet(TENTH), together=False).reason
+    assert "times wider each way for noise" in judged(MORE, duet(TENTH), together=False).reason
     quiet = [made.machine(trial, noisy_slices=0.0, steal_ratio=0.0) for trial in duet(TENTH)]
     assert judged(MORE, quiet, together=False).verdict == "inconclusive"
     assert judged(MORE, quiet).verdict == "confirmed"
@@ -81,9 +82,9 @@ def test_noise_voids_no_pair_and_everything_else_does() -> None:
     of = ran("once", 1, 10.0, "more")
     found = validity.findings(of, made.load())
     assert [one.rule for one in validity.voided(found, CPU)] == ["G7"]
-    assert not validity.voided(found, CPU, paired=True)
+    assert not validity.voided(found, CPU, "in duet")
     wrong = validity.findings(replace(of, wrong_answers=("an empty body",)), made.load())
-    assert [one.rule for one in validity.voided(wrong, CPU, paired=True)] == ["G1"]
+    assert [one.rule for one in validity.voided(wrong, CPU, "in duet")] == ["G1"]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,10 @@ def test_noise_spoils_no_duet() -> None:
 def test_an_arm_that_a_verdict_rests_on_counts_too() -> None:
     asked = made.experiment(
         [made.arm(), made.arm("other")],
-        made.prediction(quantity="cpu_ms_per_request", arm="other", at_most=Reference("sync", "cpu_ms_per_request")),
+        made.prediction(
+            quantity="cpu_ms_per_request", arm="other", equals=Reference("sync", "cpu_ms_per_request"), within=0.1
+        ),
     )
     assert judgement.spoilt(asked, NOISY).startswith("G7")
+    bound = made.prediction(quantity="cpu_ms_per_request", arm="other", at_most=Reference("sync", "cpu_ms_per_request"))
+    assert judgement.spoilt(replace(asked, predictions=(bound,)), NOISY) == ""  # a bound bears it

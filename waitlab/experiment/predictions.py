@@ -126,16 +126,19 @@ def _law(place: Place, name: str, arm: Arm, quantity: str) -> Law:
 
 
 def _measured(place: Place, found: object, law: Law, arm: Arm, known: Known) -> dict[str, Reference]:
-    """Where the law's inputs are measured: each input's name with the arm, and the law says which quantity."""
+    """Where the law's inputs are measured: each input's name with the arm, and the law says which quantity.
+
+    What CPU a request takes is the arm's own where no other is named.
+    """
     given = tables.read(place, found, dict.fromkeys(law.measured, tables.text))
+    sources = {}
     for name, quantity in law.measured.items():
-        if name not in given:
+        if name not in given and quantity != CPU_A_REQUEST:
             hint = f'it is a {quantity} of some arm: measured = {{ {name} = "ARM" }}'
             raise place.fault(f"has no {name}, which {law.name} needs", hint)
-    return {
-        name: Reference(known.partner(place.at(name), given[name], arm).name, quantity)
-        for name, quantity in law.measured.items()
-    }
+        source = known.partner(place.at(name), given[name], arm) if name in given else arm
+        sources[name] = Reference(source.name, quantity)
+    return sources
 
 
 def _bound(place: Place, found: object, arm: Arm, quantity: str, known: Known) -> float | Reference:

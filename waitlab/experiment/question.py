@@ -140,6 +140,11 @@ class Prediction:
         """What is predicted where it is no law."""
         return tuple(bound for bound in (self.equals, self.at_least, self.at_most) if bound is not None)
 
+    @property
+    def in_step(self) -> bool:
+        """Whether all it rests on are the very trials it speaks of, so that the machine moves both sides of it."""
+        return bool(self.references) and all(source.arm == self.arm for source in self.references)
+
     def quantities_of(self, arm: str) -> Iterator[str]:
         """What the verdict takes from the trials of an arm."""
         if arm in self.arms:

@@ -369,8 +369,8 @@ def voided(of: Judgement) -> Iterator[str]:
 
 def _taken(of: Judgement, trial: Trial, one: Finding) -> frozenset[str]:
     """The quantities that predictions need of a trial's arm and that a broken rule takes away."""
-    asked = {quantity for each in of.experiment.predictions for quantity in each.quantities_of(trial.arm)}
-    return frozenset(name for name in asked if validity.voided([one], name, paired=bool(trial.beside)))
+    lost = (validity.taken([one], each, trial.arm, bool(trial.beside)) for each in of.experiment.predictions)
+    return frozenset(name for taken in lost for name in taken)
 
 
 def again(of: Judgement, known: Callable[[str], str | None]) -> list[str]:

@@ -1,6 +1,7 @@
 """One run of an experiment: its trials in their order, each on the disk as it ends, and at last the verdict."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -21,7 +22,8 @@ from waitlab.runner.trial import run as run_trials
 from waitlab.serve import settings
 from waitlab.trial import Trial
 
-MOST_AGAIN = 1 / 3  # of the planned trials: beyond it the machine is not one that another try helps
+MOST_TRIES = 3
+MOST_AGAIN = 1 / 2  # of the planned trials: beyond it the machine is not one that another try helps
 SET_ASIDE = "set aside and measured again"
 MOST_IN_A_ROW = 3  # trials that could not be measured: what ails them will ail the next one too
 PACKAGES = (
@@ -88,7 +90,7 @@ def machine_facts() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Second:
-    """Which trials are measured a second time: those that the machine spoilt, once, and of all planned ones a third."""
+    """Which trials are measured again: those that the machine spoilt, each twice, and half of all planned at most."""
 
     asked: Experiment
     folder: Path
@@ -96,10 +98,10 @@ class _Second:
     def due(self, trials: Sequence[Trial]) -> str:
         """Why these are set aside; empty where they count, for what they are worth."""
         before = [one for one in results.read(self.folder).trials if one.ended.startswith(SET_ASIDE)]
-        tried = {(one.arm, one.repeat) for one in before}
+        tried = Counter((one.arm, one.repeat) for one in before)
         most = MOST_AGAIN * sum(arm.load.repeats for arm in self.asked.arms)
-        is_left = len(before) + len(trials) <= most and not any((one.arm, one.repeat) in tried for one in trials)
-        if not is_left or any(one.ended != MEASURED for one in trials):
+        is_left = all(tried[one.arm, one.repeat] + 1 < MOST_TRIES for one in trials)
+        if len(before) + len(trials) > most or not is_left or any(one.ended != MEASURED for one in trials):
             return ""
         return next(filter(None, (judgement.spoilt(self.asked, one) for one in trials)), "")
 
