@@ -1,7 +1,7 @@
 """The file Locust loads for a trial: one fixed request, every answer written down for the runner.
 
 Users in a closed loop, users who hold connections, or arrivals on a schedule; beside any of them, if asked for, a
-victim: a light stream on a schedule.
+victim: a light stream on a schedule; and in their background closed loops of other requests.
 SIGUSR1 drains it: nobody sends any more, what is under way gets its answer, and the recording ends.
 """
 
@@ -31,7 +31,7 @@ from locustfiles.holding import holding
 from locustfiles.recorder import Recorder
 from locustfiles.stream import ClosedLoop, Leaving, Schedule, Target
 from waitlab import descriptors
-from waitlab.drive.record import VICTIM
+from waitlab.drive.record import BACKGROUND, VICTIM
 
 ARGUMENTS: tuple[tuple[str, type, Any, str], ...] = (
     ("--url", str, "", "base URL of the service"),
@@ -41,6 +41,8 @@ ARGUMENTS: tuple[tuple[str, type, Any, str], ...] = (
     ("--rate", float, 0.0, "requests a second that Arrivals send, evenly spaced"),
     ("--victim", str, "", "path and query of Victim's light stream"),
     ("--victim-rate", float, 0.0, "requests a second of it"),
+    ("--background", str, "", "paths and queries, with blanks between them, that Background asks too"),
+    ("--background-users", int, 0, "users in a closed loop of each of them"),
     ("--patience-s", float, 120.0, "without a sign of an answer for so long, there is none"),
     ("--record-to", str, ".", "folder of the recording"),
 )
@@ -104,6 +106,21 @@ class Victim(User):
         raise StopUser
 
 
+class Background(User):
+    """Closed loops of other requests beside the load, each with users of its own, who rest as the load's do."""
+
+    fixed_count = 1
+
+    @task
+    def visit(self) -> None:
+        options: Any = self.environment.parsed_options
+        victim_ready.wait()
+        loops = [_closed_loop(options, request, BACKGROUND) for request in options.background.split()]
+        users = [gevent.spawn(one.visit) for one in loops for _ in range(options.background_users)]
+        gevent.joinall(users, raise_error=True)
+        raise StopUser
+
+
 @events.init_command_line_parser.add_listener
 def add_arguments(parser: LocustArgumentParser) -> None:
     """What the runner says of the load."""
@@ -125,12 +142,16 @@ def prepare(environment: Environment, **_: Any) -> None:
     recorder = Recorder(Path(options.record_to))
     if not options.victim or isinstance(environment.runner, WorkerRunner):  # which of the processes has it, none knows
         victim_ready.set()
-    target = Target(recorder, options.url, options.request, options.patience_s)
-    loop = ClosedLoop(target, options.think_ms / 1000, leaving)
+    loop = _closed_loop(options, options.request)
     if options.client in CLIENTS:
         holders = holding(options, recorder, over)
     gc.collect()
     gc.freeze()  # collections are then too short to delay a request
+
+
+def _closed_loop(options: Any, request: str, mark: int = 0) -> ClosedLoop:
+    target = Target(recorder, options.url, request, options.patience_s, mark)
+    return ClosedLoop(target, options.think_ms / 1000, leaving)
 
 
 def drain() -> None:

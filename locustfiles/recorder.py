@@ -29,7 +29,7 @@ class Recorder:
         self._beating = gevent.spawn(self._beat)
 
     def answer(self, *fields: float) -> None:
-        """One request is over: intended, sent, ended, rest, status, outcome, and VICTIM or 0."""
+        """One request is over: intended, sent, ended, rest, status, outcome, and VICTIM, BACKGROUND or 0."""
         self._buffer += _pack(*fields)
 
     def sample(self, request: str, status: int, content_type: str, body: bytes) -> None:

@@ -70,7 +70,7 @@ class Target:
         self._request = request
         self._head = f"GET {request} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
         self._patience_s = patience_s
-        self._mark = mark
+        self.mark = mark
         self._number = itertools.count()
 
     def connections(self, size: int = 1, *, in_turns: bool = False) -> Connections:
@@ -97,7 +97,7 @@ class Target:
                 outcome = BAD_STATUS
             if number % SAMPLE_ONE_IN == 0:
                 recorder.sample(self._request, status, str(response.get("content-type", "")), body)
-        recorder.answer(intended, sent, ended, rest, status, outcome, self._mark)
+        recorder.answer(intended, sent, ended, rest, status, outcome, self.mark)
         recorder.under_way -= 1
         return ended, outcome <= BAD_STATUS
 
@@ -126,7 +126,8 @@ class ClosedLoop:
                 rest = self._think_s if answered else max(self._think_s, RETRY_SECONDS)
                 due = ended + rest
         finally:
-            recorder.left(due, rest)
+            if not self._target.mark:  # the rests of who is beside the load are asked by nobody
+                recorder.left(due, rest)
             recorder.under_way -= 1
 
     def _is_time(self, due: float, alarm: Alarm) -> bool:

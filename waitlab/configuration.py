@@ -44,7 +44,7 @@ def environment(arm: Arm) -> dict[str, str]:
 def dependencies(arm: Arm) -> frozenset[str]:
     """The parts of the lab that the arm's requests ask: postgres, upstream, both or none."""
     found: set[str] = set()
-    for request in filter(None, (arm.request, arm.load.victim)):
+    for request in arm.requests:
         path, parameters = split(request)
         workload = path.rpartition("/")[2]
         if workload in DATABASE or any(parameters.get(name) in values for name, values in ON_DATABASE.items()):

@@ -60,8 +60,13 @@ def turn_s(turn: Sequence[Arm], cores: float) -> float:
     each = cores_of(turn, cores)
     start = sum(START_S + START_A_WORKER_S * int(arm.knobs.get("workers", 2)) for arm in turn)
     window = 0.0 if turn[0].load.concurrent else turn[0].load.seconds
-    waits = max(warm_up_s(arm, each) + response_s(arm, each) for arm in turn)
+    waits = max(warm_up_s(arm, each) + _drain_s(arm, each) for arm in turn)
     return start + waits + window + AROUND_S * len(turn)
+
+
+def _drain_s(arm: Arm, cores: float) -> float:
+    """Until the last answer is there, also of what runs in the background."""
+    return max(response_s(one, cores) for one in (arm, *arm.background))
 
 
 def run_s(experiment: Experiment, cores: float) -> float:

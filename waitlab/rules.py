@@ -283,6 +283,9 @@ def samples(trial: Trial, load: Load) -> Seen:
 
 def errors(trial: Trial, load: Load) -> Seen:
     failed, counted = _failures(trial)
+    if trial.client:  # a mix of which a part fails is another mix
+        failed += trial.client.background_failures
+        counted += trial.client.background_counted
     if load.holds and trial.client:  # who holds a connection may never be answered; who is kept waiting by it is
         failed += trial.client.victim_failures
         counted += sum(trial.client.victim_us.values()) + trial.client.victim_failures

@@ -42,6 +42,9 @@ class Client:
     requests are those that were due in it, whenever they were answered: one that is kept waiting to the end of the load
     counts too. From an event stream come first events and gaps between events, from WebSockets round trips, as they
     came in the window.
+
+    `background_counted` are the answers in the window to requests in the background of the load, `background_failures`
+    the failed of them; `sent` has them all.
     """
 
     users: int
@@ -63,6 +66,8 @@ class Client:
     first_event_us: Mapping[int, int] = field(default_factory=dict)
     event_gap_us: Mapping[int, int] = field(default_factory=dict)
     round_trip_us: Mapping[int, int] = field(default_factory=dict)
+    background_counted: int = 0
+    background_failures: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from waitlab.runtime.local import plan
 FILES = sorted(FOLDER.glob("*.toml"))
 EXPERIMENTS = {file.stem: read(file) for file in FILES}
 LONGEST_WARM_UP_S = 10
-NOT_YET = {"C53", "C54", "C56"}
+NOT_YET = {"C56"}
 
 
 @pytest.fixture(params=EXPERIMENTS)
@@ -45,7 +45,7 @@ def test_the_table_of_requests_is_the_contracts() -> None:
 def test_every_request_is_offered(experiment: Experiment) -> None:
     for arm in experiment.arms:
         offered = contract.offered(arm.service)
-        for request in filter(None, (arm.request, arm.load.victim)):
+        for request in arm.requests:
             path, _, query = request.partition("?")
             if path not in contract.UNMEASURED | {contract.SOCKET}:
                 assert parameters.read(query.encode(), offered[path].parameters) is not None
@@ -126,7 +126,7 @@ def test_an_arms_case_has_the_services_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "victim", "parts"),
+    ("request_", "beside", "parts"),
     [
         ("/async/sleep?ms=5", "", set()),
         ("/async/query?ms=5", "", {"postgres"}),
@@ -138,9 +138,10 @@ def test_an_arms_case_has_the_services_defaults() -> None:
         ("/sample/client-per-request-corrected?ms=5", "/metrics", {"upstream"}),
     ],
 )
-def test_an_arm_needs_only_what_it_asks(request_: str, victim: str, parts: set[str]) -> None:
-    asking = replace(arm("fastapi"), request=request_, load=Load(users=1, victim=victim))
-    assert configuration.dependencies(asking) == parts
+def test_an_arm_needs_only_what_it_asks(request_: str, beside: str, parts: set[str]) -> None:
+    asking = replace(arm("fastapi"), request=request_)
+    loads = (Load(users=1, victim=beside), Load(users=1, background=tuple(filter(None, [beside])), background_users=1))
+    assert [configuration.dependencies(replace(asking, load=load)) for load in loads] == [parts, parts]
 
 
 @pytest.mark.parametrize(

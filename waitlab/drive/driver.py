@@ -55,7 +55,7 @@ class Driver:
 
     @property
     def sent(self) -> int:
-        """Requests since the load began, the victim's too."""
+        """Requests since the load began, also those of a victim and of the background."""
         return len(self.recording.answers)
 
     @property
@@ -125,8 +125,8 @@ def driving(
     """The load on one path of a service, for the length of a `with`; it sends from the start.
 
     It is written down in `folder`, which must be there and hold no other recording. A closed loop can be shared out to
-    several `processes`. Without a sign of an answer for `patience_s` a request counts as unanswered. LabError when it
-    does not start; the main thread only.
+    several `processes`; its background is then sent by one of them. Without a sign of an answer for `patience_s` a
+    request counts as unanswered. LabError when it does not start; the main thread only.
     """
     if Recording(folder).files():
         raise LabError(f"{folder} holds a recording already", "give every trial a folder of its own")
@@ -150,7 +150,7 @@ def locust(
     url: str, request: str, load: Load, folder: Path, *, processes: int = 1, patience_s: float = PATIENCE_SECONDS
 ) -> list[str]:
     """The words of Locust's command line."""
-    count = max(1, load.users) + bool(load.victim)
+    count = max(1, load.users) + bool(load.victim) + bool(load.background)
     words = ["locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--loglevel", "WARNING"]
     words += ["-u", str(count), "-r", str(count), "--url", url, "--request", request]
     words += ["--patience-s", f"{patience_s:g}", "--record-to", str(folder)]
@@ -162,11 +162,13 @@ def locust(
         words += ["--rate", f"{load.rate:g}"]
     if load.victim:
         words += ["--victim", load.victim, "--victim-rate", f"{VICTIM_RATE:g}"]
+    if load.background:
+        words += ["--background", " ".join(load.background), "--background-users", str(load.background_users)]
     if processes > 1:
         port = str(_free_port())
         words += ["--processes", str(processes), "--master-bind-port", port, "--master-port", port]
     kind = "Arrivals" if load.rate else "Holder" if load.holds else "Visitor"
-    return [*words, kind, *(["Victim"] if load.victim else [])]
+    return [*words, kind, *(["Victim"] if load.victim else []), *(["Background"] if load.background else [])]
 
 
 def _free_port() -> int:

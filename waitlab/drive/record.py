@@ -16,7 +16,7 @@ from waitlab.errors import LabError
 
 ANSWERS, SAMPLES = "answers-", "samples-"
 RECORD = struct.Struct("<dddfHBB")  # three moments or figures, rest, status, outcome, kind
-VICTIM = 0x10  # added to the kind
+VICTIM, BACKGROUND = 0x10, 0x20  # added to the kind of an answer that is not of the request that is measured
 
 
 class Kind(IntEnum):
@@ -60,6 +60,12 @@ class Answer(NamedTuple):
     status: int
     outcome: Outcome
     victim: bool
+    background: bool = False
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is an answer to the arm's own request, and not to one beside it."""
+        return not (self.victim or self.background)
 
     @property
     def failed(self) -> bool:
@@ -130,8 +136,9 @@ class Recording:
 
     def _take(self, pid: int, records: bytes) -> None:
         for first, second, third, rest, status, outcome, kind in RECORD.iter_unpack(records):
-            if kind in (Kind.ANSWER, Kind.ANSWER | VICTIM):
-                self.answers.append(Answer(first, second, third, rest, status, _OUTCOMES[outcome], kind != Kind.ANSWER))
+            if kind in _ANSWERS:
+                marks = kind == VICTIM, kind == BACKGROUND
+                self.answers.append(Answer(first, second, third, rest, status, _OUTCOMES[outcome], *marks))
             elif kind == Kind.BEAT:
                 self.beats.setdefault(pid, []).append((first, second))
             elif kind == Kind.IN_FLIGHT:
@@ -149,4 +156,5 @@ class Recording:
 
 
 EVENTS = frozenset({Kind.FIRST_EVENT, Kind.EVENT_GAP, Kind.ROUND_TRIP})
+_ANSWERS = (Kind.ANSWER, Kind.ANSWER | VICTIM, Kind.ANSWER | BACKGROUND)
 _OUTCOMES = tuple(Outcome)

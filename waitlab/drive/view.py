@@ -17,7 +17,8 @@ def client(driver: Driver, start: float, end: float) -> Client:
     """
     recording, load = driver.recording, driver.load
     answered = [answer for answer in recording.answers if start <= answer.ended < end]
-    main = [answer for answer in answered if not answer.victim]
+    main = [answer for answer in answered if answer.measured]
+    beside = [answer for answer in answered if answer.background]
     victims = [answer for answer in answered if answer.victim] if not load.holds else _due(recording, start, end)
     sampled = [count for moment, count in recording.in_flight if start <= moment < end]
     return Client(
@@ -35,6 +36,8 @@ def client(driver: Driver, start: float, end: float) -> Client:
         in_flight=fmean(sampled) if sampled else None,
         victim_us=histogram(answer for answer in victims if not answer.failed),
         victim_failures=sum(answer.failed for answer in victims),
+        background_counted=len(beside),
+        background_failures=sum(answer.failed for answer in beside),
         accounted_s=accounted_s(recording, start, end) if load.users and not load.holds else None,
         connections_held=fewest_held(recording.held, start, end) if load.holds else None,
         first_event_us=_events(recording, Kind.FIRST_EVENT, start, end),
@@ -72,7 +75,7 @@ def accounted_s(recording: Recording, start: float, end: float) -> float:
     remainder, as they do in X (R + Z). The time from the moment a request was due to when it left is in neither: it is
     what a busy generator takes from its users, and an answer that waits to be read waits for the same turn of its loop.
     """
-    main = [answer for answer in recording.answers if not answer.victim]
+    main = [answer for answer in recording.answers if answer.measured]
     spans = [(answer.sent, answer.ended) for answer in main]
     spans += [(answer.intended - answer.rest, answer.intended) for answer in main]
     spans += [(intended - rest, intended) for intended, rest in recording.left]
@@ -91,11 +94,11 @@ def rounded(times_s: Iterable[float]) -> dict[int, int]:
 
 
 def slices(answers: Iterable[Answer], start: float, end: float, count: int) -> tuple[Slice, ...]:
-    """The window in so many equal slices: what was answered in each, and how fast. The victim is left out."""
+    """The window in so many equal slices: what was answered in each, and how fast. What runs beside it is left out."""
     seconds = (end - start) / count
     found: list[list[float]] = [[] for _ in range(count)]
     for answer in answers:
-        if start <= answer.ended < end and not answer.victim:
+        if start <= answer.ended < end and answer.measured:
             found[min(count - 1, int((answer.ended - start) / seconds))].append(answer.response_s)
     return tuple(
         Slice(number * seconds, seconds, len(times), fmean(times) if times else 0.0)

@@ -16,7 +16,20 @@ FORMS = ("users", "concurrent", "rate")
 CLIENTS = ("request", "sse", "websocket", "upload", "reader", "idle")
 RESTING = ("request", "sse", "websocket")  # clients that rest between one thing and the next
 FEWEST_IN_DUET, MOST_IN_DUET = 2, 4
+MOST_IN_BACKGROUND = 4
 PATH = tables.matching(r"/[!-~]{1,300}", "a path with its parameters, such as /sync/sleep?ms=200")
+
+
+def _paths(value: object) -> tuple[str, ...]:
+    """Different requests, in a list; none where an arm takes back what [load] says."""
+    try:
+        found = tuple(PATH(one) for one in value) if isinstance(value, list) else None
+    except ValueError:
+        found = None
+    if found is None or len(found) > MOST_IN_BACKGROUND or len(set(found)) < len(found):
+        raise ValueError(f'a list of at most {MOST_IN_BACKGROUND} different paths, such as ["/sync/sleep?ms=200"]')
+    return found
+
 
 LOAD: dict[str, Check] = {
     "users": tables.whole(1, 10_000),
@@ -30,6 +43,8 @@ LOAD: dict[str, Check] = {
     "expects_errors": tables.switch,
     "duet": tables.switch,
     "client": tables.choice(*CLIENTS),
+    "background": _paths,
+    "background_users": tables.whole(1, 1_000),
 }
 
 
@@ -92,7 +107,7 @@ def _check_duet(place: Place, members: list[Arm]) -> None:
         raise place.fault(f"has {counted}", f"say duet = true in {FEWEST_IN_DUET} to {MOST_IN_DUET} arms")
     for arm in members:
         at = place.at(arm.family)
-        given = [key for key in ("concurrent", "victim") if getattr(arm.load, key)]
+        given = [key for key in ("concurrent", "victim", "background") if getattr(arm.load, key)]
         given += [key for key in ("cores",) if key in arm.knobs]
         if given:
             raise at.at(given[0]).fault("does not go with duet", "all arms in duet share one core, each with its load")
@@ -111,7 +126,7 @@ def _family(place: Place, name: str, table: Mapping[str, Any], shared: Mapping[s
             raise place.fault(f"has no {key}", f"add {place.at(key).key}")
     if before + math.prod(map(len, options.values())) > MOST_ARMS:
         raise place.fault(f"expands to more than {MOST_ARMS} arms in all", "shorten its lists")
-    varying = [key for key, value in table.items() if isinstance(value, list)]
+    varying = [key for key, value in table.items() if isinstance(value, list) and key in EXPANDS]
     members = [dict(zip(options, values, strict=True)) for values in itertools.product(*options.values())]
     labels = _request_labels(options["request"])
     return [_arm(place, name, _suffix(member, varying, labels), member, shared) for member in members]
@@ -121,7 +136,7 @@ def _options(place: Place, key: str, value: object) -> list[Any]:
     """The values that one key takes, one after the other."""
     if key not in ARM:
         raise place.unknown(key, "key here", ARM)
-    if not isinstance(value, list):
+    if not isinstance(value, list) or key == "background":
         return [tables.checked(place, value, ARM[key])]
     if key not in EXPANDS:
         raise place.fault(f"= {tables.shown(value)} is not allowed", f"{key} takes one value; lists expand in others")
@@ -160,6 +175,7 @@ def _arm(place: Place, family: str, suffix: str, member: Mapping[str, Any], shar
     if load.victim:
         paths.check(place.at("victim"), member["service"], load.victim, paths.UNMEASURED)
     _check_client(place, load, paths.split(member["request"])[0])
+    _check_background(place, load, member)
     return Arm(
         name=f"{family} {suffix}".strip(),
         family=family,
@@ -202,6 +218,25 @@ def _check_client(place: Place, load: Load, path: str) -> None:
         raise place.at("think_ms").fault(f"is nothing that client = {load.client!r} does", "leave it out")
     if not load.victim and load.client not in RESTING:
         raise at.fault(f"= {load.client!r} shows nothing by itself", "say whom it keeps waiting: victim")
+
+
+def _check_background(place: Place, load: Load, member: Mapping[str, Any]) -> None:
+    """Whether what runs beside the load can, and whether the service's own account tells it from what is measured."""
+    at = place.at("background")
+    if "background_users" in member and not load.background:
+        raise place.at("background_users").fault("has no background", "say which: background = [...]")
+    if not load.background:
+        return
+    if load.concurrent or load.holds:
+        raise at.fault("needs a load of requests", "say users or a rate, and no client that holds connections")
+    if not load.background_users:
+        raise at.fault("has no users", "say how many ask each of its requests: background_users")
+    for request in load.background:
+        paths.check(at, member["service"], request)
+        path = paths.split(request)[0]
+        if path in (paths.SOCKET, paths.split(member["request"])[0]):
+            why = "is a WebSocket" if path == paths.SOCKET else "has the path of the request that is measured"
+            raise at.fault(f"= {tables.shown(request)} {why}", "the service tells requests apart by style and workload")
 
 
 def _hint(client: str) -> str:

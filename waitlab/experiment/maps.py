@@ -78,7 +78,7 @@ def _where(place: Place, arm: Arm) -> tuple[int, int, int]:
     if not path.endswith(f"/{WORKLOAD}") or not all(one.isascii() and one.isdigit() for one in numbers):
         hint = f"a map is of /STYLE/{WORKLOAD}?ms=...&rounds=..."
         raise place.fault(f"names {arm.name!r}, which has no place on a map", hint)
-    if not arm.load.users or arm.load.think_ms or arm.load.duet or arm.load.holds:
+    if not arm.load.users or arm.load.think_ms or arm.load.duet or arm.load.holds or arm.load.background:
         hint = "a map is of users who ask again at once, one arm after the other"
         raise place.fault(f"names {arm.name!r}, which has another load", hint)
     return int(numbers[0]), int(numbers[1]), arm.load.users

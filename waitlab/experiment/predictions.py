@@ -117,6 +117,9 @@ def _law(place: Place, name: str, arm: Arm, quantity: str) -> Law:
     if name not in LAWS:
         raise place.unknown(name, "law", LAWS)
     law = LAWS[name]
+    if arm.load.background:
+        hint = "hold it against an arm that is alone"
+        raise place.fault(f"= {name!r} knows nothing of the background of {arm.name!r}", hint)
     if quantity not in law.quantities:
         raise place.fault(f"= {name!r} says nothing of {quantity}", f"it predicts {' or '.join(law.quantities)}")
     form = "users who hold connections" if arm.load.holds else next(form for form in FORMS if getattr(arm.load, form))

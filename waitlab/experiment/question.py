@@ -1,7 +1,7 @@
 """One question, typed: what an experiment's TOML file says, with lists expanded and families resolved."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 Value = int | float | str | bool
@@ -18,9 +18,10 @@ class Load:
     (reader), or asks once and keeps the connection (idle).
 
     `seconds` is the measured window, after the warm-up. `victim`: path of a second, light stream of requests beside it,
-    sent by one client `VICTIM_RATE` times a second. `duet`: the arm is measured at the same time as all others that say
-    so, on one core, so that noise meets them alike. `inner_repeats`: as many as an arm within a sweep gets, in place of
-    `repeats`, where nothing but the fit of the whole sweep is judged.
+    sent by one client `VICTIM_RATE` times a second. `background`: other requests beside it, each asked by
+    `background_users` in a closed loop of their own, who think as long as `users` do. `duet`: the arm is measured at
+    the same time as all others that say so, on one core, so that noise meets them alike. `inner_repeats`: as many as an
+    arm within a sweep gets, in place of `repeats`, where nothing but the fit of the whole sweep is judged.
     """
 
     users: int = 0
@@ -34,6 +35,13 @@ class Load:
     duet: bool = False
     inner_repeats: int = 1
     client: str = "request"
+    background: tuple[str, ...] = ()
+    background_users: int = 0
+
+    @property
+    def population(self) -> int:
+        """All users in closed loops, also those in the background."""
+        return self.users + len(self.background) * self.background_users
 
     @property
     def holds(self) -> bool:
@@ -63,6 +71,17 @@ class Arm:
     request: str
     knobs: Mapping[str, Value]
     load: Load
+
+    @property
+    def requests(self) -> tuple[str, ...]:
+        """All that its load asks: its own, those in the background, and the victim's."""
+        return (self.request, *self.load.background, *filter(None, [self.load.victim]))
+
+    @property
+    def background(self) -> tuple["Arm", ...]:
+        """What runs beside it, each request as an arm of its own."""
+        load = replace(self.load, users=self.load.background_users, rate=0.0, victim="", background=())
+        return tuple(replace(self, request=request, load=load) for request in self.load.background)
 
 
 @dataclass(frozen=True)

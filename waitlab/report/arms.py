@@ -23,9 +23,11 @@ def load(of: Load) -> str:
         thinking = f" who think {of.think_ms} ms" if of.think_ms else ""
         words += f"{thinking}, {of.seconds:g} s"
     victim = f", bystanders at {of.victim}" if of.victim else ""
+    beside = f", beside {_count(of.background_users, 'user')} each at " if of.background else ""
+    beside += " and ".join(of.background)
     duet = ", in duet" if of.duet else ""
     errors = ", errors expected" if of.expects_errors else ""
-    return f"{words}, {_count(of.repeats, 'repeat')}{victim}{duet}{errors}"
+    return f"{words}, {_count(of.repeats, 'repeat')}{victim}{beside}{duet}{errors}"
 
 
 def _count(number: int, name: str) -> str:

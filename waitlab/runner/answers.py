@@ -9,7 +9,7 @@ import http.client
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,26 +55,26 @@ class _Got:
     fault: str = ""
 
 
-def verify(url: str, request: str, victim: str = "") -> Verified:
-    """Ask for the request as the load will, for another value of it, for its refusal, and for the victim's."""
-    faults = list(_faults(url, request, victim))
+def verify(url: str, request: str, *beside: str) -> Verified:
+    """Ask for the request as the load will, for another value of it, for its refusal, and for what is beside it."""
+    faults = list(_faults(url, request, [other for other in beside if other not in paths.UNMEASURED]))
     return Verified(len(faults), tuple(dict.fromkeys(filter(None, faults))))
 
 
-def _faults(url: str, request: str, victim: str) -> Iterator[str]:
+def _faults(url: str, request: str, beside: Sequence[str]) -> Iterator[str]:
     """What is wrong with each answer in turn, empty where nothing is."""
     until = time.monotonic() + SECONDS
     if request == paths.SOCKET:
         yield _opened(url)
-        if victim:
-            yield _asked(url, victim)
+        for side in beside:
+            yield _asked(url, side)
         return
     yield _asked(url, request)
     if other := variant(request):
         yield _asked(url, other)
     yield _refused(url, f"{request.partition('?')[0]}?no_such_parameter=1")
-    if victim and victim not in paths.UNMEASURED:
-        yield _asked(url, victim)
+    for side in beside:
+        yield _asked(url, side)
     for _ in range(MOST_ANSWERS):
         if time.monotonic() > until:
             return

@@ -77,8 +77,8 @@ def _since(answers: Sequence[Answer], since: float) -> Iterator[Answer]:
 
 
 def _main(answers: Iterable[Answer]) -> Iterator[Answer]:
-    """Without the victim's."""
-    return (answer for answer in answers if not answer.victim)
+    """Without those of a victim and of the background."""
+    return (answer for answer in answers if answer.measured)
 
 
 def _edges(first: float, last: float) -> list[float]:

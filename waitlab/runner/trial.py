@@ -30,7 +30,7 @@ def run(drafts: Sequence[Draft], ground: Ground, told: Told) -> tuple[Trial, ...
     around = ground.around
     needs = frozenset(need for draft in drafts for need in configuration.dependencies(draft.planned.arm))
     try:
-        require(descriptors.lack(max(draft.planned.arm.load.users for draft in drafts)))
+        require(descriptors.lack(max(draft.planned.arm.load.population for draft in drafts)))
         share = cores.of(drafts[0].planned.arm, ground.usable)
         require(around.ailment(needs))
         surroundings.refuse_other_load(around.targets)
@@ -64,7 +64,7 @@ def _on_stage(draft: Draft, share: Share, ground: Ground) -> Iterator[Stage]:
 def checked(serving: Serving, arm: Arm, draft: Draft) -> identity.Entry:
     """Who answers before the load. LabError when it is not what was started, or not as the contract says."""
     before = identity.ask(serving)
-    verified = answers.verify(serving.door, arm.request, arm.load.victim)
+    verified = answers.verify(serving.door, *arm.requests)
     draft.known |= {"identity": (before,), "wrong_answers": verified.wrong, "verified": verified.count}
     require(f"a wrong answer: {verified.wrong[0]}" if verified.wrong else "")
     identity.require_metrics(serving, *labels(arm))
