@@ -1,4 +1,4 @@
-"""The suites of `lab run --suite`: the chapters of the claims catalogue, and the quick one."""
+"""The suites of `lab run --suite`: the chapters of the claims catalogue, the replications, and the quick one."""
 
 from waitlab import experiment
 from waitlab.errors import LabError
@@ -19,7 +19,9 @@ CHAPTERS = {
     "E": "Django's road to async",
     "F": "connections, files, streams and interfaces",
     "L": "whether the lab itself can be believed",
+    "replications": "published disputes, re-created",
 }
+NUMBERS = (*(f"C{number:02}" for number in range(1, 58)), *(f"L{number}" for number in range(1, 9)))
 NAMES = ("quick", *CHAPTERS)
 _FIRST = {"A": 1, "B": 13, "C": 23, "D": 30, "E": 35, "F": 42}
 _LAST = 54
@@ -31,8 +33,8 @@ _LATER = {  # numbers that came later, each with those it belongs beside
 
 
 def catalogue() -> list[Experiment]:
-    """Every experiment of the lab, as it stands in the catalogue: C01 first, L8 last."""
-    return [experiment.read(file) for file in sorted(experiment.FOLDER.glob("*.toml"))]
+    """Every experiment of the lab, as it stands in the catalogue: C01 first, then L1, the replications last."""
+    return [experiment.read(file) for file in experiment.files()]
 
 
 def chapter(number: str) -> str:
@@ -44,19 +46,24 @@ def chapter(number: str) -> str:
 
 
 def of(asked: Experiment) -> str:
-    """The chapter that an experiment is run with: that of the first number it settles; empty where it settles none."""
-    return chapter(asked.settles[0]) if asked.settles else ""
+    """The chapter that an experiment is run with: that of the first number it settles, or the replications; empty where
+    it is of neither.
+    """
+    if asked.settles:
+        return chapter(asked.settles[0])
+    return "replications" if asked.source else ""
+
+
+def number(asked: Experiment) -> str:
+    """What it goes by: the numbers that it settles, or what its name begins with, as in R1."""
+    return ", ".join(asked.settles) or asked.name.partition("-")[0].upper()
 
 
 def experiments(suite: str) -> list[Experiment]:
     """The experiments of one suite, in the order in which they are run. LabError 2 for a suite there is not."""
-    wanted = suite.lower() if suite.lower() == "quick" else suite.upper()
-    if wanted not in NAMES:
+    wanted = next((name for name in NAMES if name.lower() == suite.lower()), "")
+    if not wanted:
         raise LabError(f"there is no suite {suite[:40]!r}", f"the suites are {', '.join(NAMES)}", 2)
     if wanted == "quick":
         return [experiment.read(experiment.find(name)) for name in QUICK]
-    return sorted((asked for asked in catalogue() if of(asked) == wanted), key=_place)
-
-
-def _place(asked: Experiment) -> str:
-    return asked.settles[0]
+    return sorted((asked for asked in catalogue() if of(asked) == wanted), key=number)

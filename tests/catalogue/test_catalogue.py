@@ -46,7 +46,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_committed_pages_are_what_the_writer_writes(tmp_path: Path) -> None:
-    shutil.copytree(catalogue.FOLDER, tmp_path / "pages", ignore=shutil.ignore_patterns("*.html", "c*-*.md", "l*-*.md"))
+    shutil.copytree(
+        catalogue.FOLDER, tmp_path / "pages", ignore=shutil.ignore_patterns("*.html", "c*-*.md", "l*-*.md", "r*-*.md")
+    )
     catalogue.write(suites.catalogue(), tmp_path / "pages")
     ours = shutil.ignore_patterns("*.html")
     shutil.copytree(catalogue.FOLDER, tmp_path / "committed", ignore=ours)
@@ -157,22 +159,55 @@ def test_a_page_without_a_run_says_so_and_what_theory_says() -> None:
     assert "pictures/" not in page
 
 
-def test_every_experiment_stands_in_the_table_once() -> None:
+def test_every_experiment_stands_once_by_chapter_and_once_by_each_number() -> None:
     index = pages.index([(one, None) for one in suites.catalogue()])
     for one in suites.catalogue():
-        assert index.count(f"]({one.name}.md)") == 1
+        assert index.count(f"]({one.name}.md)") == 1 + len(one.settles)
     assert [index.index(f"## {chapter}: ") for chapter in suites.CHAPTERS] == sorted(
         index.index(f"## {chapter}: ") for chapter in suites.CHAPTERS
     )
 
 
+def numbered(index: str) -> dict[str, list[str]]:
+    """The rows of the table of numbers, each as its cells."""
+    table = index.partition("## Every number")[2].partition("## A:")[0]
+    rows = [line.strip("|").split(" | ") for line in table.splitlines() if re.match(r"\| \[?[CL]\d", line)]
+    return {re.sub(r"\W", "", row[0].partition("]")[0]): [cell.strip() for cell in row] for row in rows}
+
+
+def test_no_number_is_without_an_answer() -> None:
+    rows = numbered(pages.index([(asked("c02"), None), (asked("c14"), None)]))
+    assert list(rows) == list(suites.NUMBERS)
+    assert rows["C02"][2] == "not run yet"
+    assert rows["C14"][2] == "not run yet; needs two cores that nobody else uses"
+    assert "no experiment asks it yet" in rows["C01"][1]
+
+
+def test_a_number_has_the_verdict_of_its_run_and_what_is_true_instead(tmp_path: Path) -> None:
+    found = judged(reported.write(tmp_path, "c06"))
+    row = numbered(pages.index([(asked("c06"), found)]))["C06"]
+    (wrong,) = {one.says: one.instead for one in asked("c06").predictions if one.expected == "refuted"}.items()
+    assert row[2].endswith("1 refuted as expected; 2026-11-21")
+    assert row[3].replace("\\", "") == f"Not: *{wrong[0]}* {wrong[1]}"
+
+
+def test_a_page_links_to_what_its_experiment_re_creates() -> None:
+    one = asked("r3")
+    assert one.source
+    page = pages.page(one, None)
+    assert f"]({one.source.address})" in page
+    assert one.source.title in page.replace("\\", "")
+    assert page.splitlines()[4].startswith("# R3: ")
+
+
 def test_every_link_of_a_page_leads_somewhere() -> None:
+    sources = {one.source.address for one in suites.catalogue() if one.source}
     for file in catalogue.FOLDER.glob("*.md"):
         for link in re.findall(r"\]\(([^)#]+)[^)]*\)", file.read_text()):
-            assert (file.parent / link).exists(), f"{file.name}: {link}"
+            assert link in sources or (file.parent / link).exists(), f"{file.name}: {link}"
 
 
-@pytest.mark.parametrize("name", [file.stem for file in sorted(experiment.FOLDER.glob("*.toml"))])
+@pytest.mark.parametrize("name", [file.stem for file in experiment.files()])
 def test_a_picture_stands_alone(tmp_path: Path, name: str) -> None:
     found = judged(reported.write(tmp_path, name))
     drawn = picture(found)

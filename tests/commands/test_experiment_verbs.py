@@ -104,7 +104,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_the_list_has_every_experiment_with_its_question() -> None:
     found = answer("list")
-    assert {one["name"] for one in found} == {file.stem for file in experiment.FOLDER.glob("*.toml")}
+    assert {one["name"] for one in found} == {file.stem for file in experiment.files()}
     (c02,) = [one for one in found if one["name"] == "c02-sync-worker-serves-one"]
     assert c02["question"].endswith("?")
     assert (c02["settles"], c02["suites"], c02["predictions"], c02["trials"]) == (
@@ -116,6 +116,15 @@ def test_the_list_has_every_experiment_with_its_question() -> None:
     text = lab("list").stdout
     assert "needs two cores that nobody else uses" in " ".join(text.split())
     assert "--suite quick" in text
+
+
+def test_the_list_and_a_plan_name_what_is_re_created() -> None:
+    source = experiment.read(experiment.find("r5")).source
+    assert source
+    (listed,) = [one for one in answer("list") if one["name"].startswith("r5-")]
+    assert (listed["source"], listed["settles"], listed["suites"]) == (vars(source), [], ["replications"])
+    assert answer("plan", "r5")["source"] == vars(source)
+    assert source.address in "".join(lab("plan", "r5").stdout.split())
 
 
 def test_a_plan_says_trials_commands_values_and_time_and_runs_nothing(tmp_path: Path) -> None:
@@ -564,6 +573,7 @@ def test_every_experiment_is_in_the_suite_of_its_chapter() -> None:
     assert [name[:3] for name in chapters["E"]] == [f"c{number}" for number in range(35, 42)]
     assert [name[:3] for name in chapters["F"]][:4] == [f"c{number}" for number in range(42, 46)]
     assert len(chapters["L"]) == 8
+    assert [name[:3] for name in chapters["replications"]] == ["r1-", "r2-", "r3-", "r4-", "r5-"]
 
 
 def test_the_quick_suite_takes_a_quarter_of_an_hour_and_any_machine() -> None:

@@ -3,18 +3,16 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from services import contract, parameters
-from waitlab import capacity, configuration
+from waitlab import capacity, configuration, suites
 from waitlab.errors import LabError
-from waitlab.experiment import FOLDER, Arm, Experiment, Load, Prediction, paths, read
+from waitlab.experiment import FOLDER, REPLICATIONS, Arm, Experiment, Load, Prediction, files, paths, read
 from waitlab.runtime.local import plan
 
-FILES = sorted(FOLDER.glob("*.toml"))
-EXPERIMENTS = {file.stem: read(file) for file in FILES}
+EXPERIMENTS = {file.stem: read(file) for file in files()}
 LONGEST_WARM_UP_S = 10
 NOT_YET = {"C56"}
 
@@ -89,9 +87,9 @@ def test_a_stranger_can_read_it(experiment: Experiment) -> None:
     assert not experiment.title.endswith(".")
     assert len({arm.name for arm in experiment.arms}) > 1, "a claim needs its twin"
     assert {prediction.arm for prediction in experiment.predictions}
-    number = re.match(r"[cl]\d+", experiment.name)
+    number = re.match(r"[clr]\d+", experiment.name)
     assert number
-    assert number[0].upper() in experiment.settles
+    assert number[0].upper() in suites.number(experiment).split(", ")
 
 
 def test_every_arm_is_used(experiment: Experiment) -> None:
@@ -108,8 +106,18 @@ def test_who_needs_every_core_says_so(experiment: Experiment) -> None:
 
 def test_the_catalogue_is_asked() -> None:
     asked = {number for experiment in EXPERIMENTS.values() for number in experiment.settles}
-    catalogue = {f"C{number:02}" for number in range(1, 58)} | {f"L{number}" for number in range(1, 9)}
-    assert catalogue - NOT_YET <= asked <= catalogue
+    assert set(suites.NUMBERS) - NOT_YET <= asked <= set(suites.NUMBERS)
+
+
+def test_a_replication_names_its_source_and_what_it_does_otherwise() -> None:
+    replications = {file.stem: EXPERIMENTS[file.stem] for file in REPLICATIONS.glob("*.toml")}
+    assert {name: one for name, one in EXPERIMENTS.items() if one.source} == replications
+    assert len({one.source for one in replications.values()}) == len(replications) == 5
+    for one in replications.values():
+        assert not one.settles  # whose question it is: the publication's
+        told = " ".join(re.findall(r"^# (.*)", one.text, re.MULTILINE))
+        assert told.startswith("Published: ")
+        assert re.search(r"\bhere\b", told, re.IGNORECASE)
 
 
 def arm(service: str, **knobs: int | str | bool) -> Arm:
@@ -164,4 +172,5 @@ def test_knobs_that_do_not_go_together_are_refused(
 
 
 def test_no_experiment_is_hidden_in_a_file_of_another_name() -> None:
-    assert {file.suffix for file in Path(FOLDER).iterdir()} <= {".toml", ".py", ".md"}
+    found = {file for file in FOLDER.rglob("*") if file.is_file()}
+    assert {file for file in found if file.suffix not in (".py", ".md", ".pyc")} == set(files())

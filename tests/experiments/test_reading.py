@@ -395,6 +395,12 @@ FAULTS = [
     ("[load]", 'measure = "mine.py"\n[load]', "measure", "none"),
     ("[load]", 'measure = "../mine.py"\n[load]', "measure", "beside"),
     ("[load]", "needs = []\n[load]", "needs", "characters"),
+    ("[load]", 'source = "a blog"\n[load]', "source", "title and the address"),
+    ("[load]", 'source = { title = "T" }\n[load]', "source", "title and the address"),
+    ("[load]", 'source = { title = "T", address = "https://x/", year = 2020 }\n[load]', "source", "title and the"),
+    ("[load]", 'source = { title = "", address = "https://x/" }\n[load]', "source", "characters"),
+    ("[load]", 'source = { title = "T", address = "javascript:x" }\n[load]', "source", "title and the address"),
+    ("[load]", "source = { title = 'T', address = 'https://x/)[' }\n[load]", "source", "title and the address"),
 ]
 
 

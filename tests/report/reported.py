@@ -55,7 +55,7 @@ def one(arm: Arm, repeat: int, order: int, luck: float) -> Trial:
         wait_s = known.wait_s or 0.3
         singles = tuple(Single(0.0, max(0.001, end - wait_s), end, 200) for end in finished)
         return replace(made.singles(*finished), **{**facts, "singles": singles})
-    response_s = forecast.response_s(arm, 3) * luck
+    response_s = max(0.001, forecast.response_s(arm, 3)) * luck
     rate = (arm.load.users or made.USERS) / (response_s + arm.load.think_ms / 1000)
     trial = replace(made.trial(rate, arm.name, repeat), **facts)
     inside = min(response_s, configuration.case(arm, 3).wait_s * 1.01)

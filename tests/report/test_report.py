@@ -206,11 +206,19 @@ def test_two_arms_or_words_make_no_line(tmp_path: Path, name: str) -> None:
     assert page(of)
 
 
-@pytest.mark.parametrize("file", sorted(experiment.FOLDER.glob("*.toml")), ids=lambda file: file.stem.partition("-")[0])
+@pytest.mark.parametrize("file", experiment.files(), ids=lambda file: file.stem.partition("-")[0])
 def test_every_experiment_of_the_lab_can_be_reported(tmp_path: Path, file: Path) -> None:
     of = judged(reported.write(tmp_path, file.stem))
     parsed(page(of))
     assert markdown(of).count("\n| ") > len(of.judged)
+
+
+def test_a_report_names_what_it_re_creates(tmp_path: Path) -> None:
+    of = judged(reported.write(tmp_path, "r3"))
+    assert of.experiment.source
+    for told in (page(of), markdown(of)):
+        assert of.experiment.source.address in told
+        assert of.experiment.source.title in told.replace("\\", "")
 
 
 def test_a_request_is_a_bar_of_what_it_did() -> None:

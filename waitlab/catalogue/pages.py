@@ -1,4 +1,4 @@
-"""The pages as text: one an experiment, and the table of them all by chapter."""
+"""The pages as text: one an experiment, and the tables of them all: by number, and by chapter."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -10,7 +10,7 @@ from waitlab.judgement import Judgement
 from waitlab.laws import LAWS
 from waitlab.report import facts
 from waitlab.report.facts import Group
-from waitlab.report.markdown import block, code, maps, text
+from waitlab.report.markdown import block, code, maps, origin, text
 from waitlab.verdict import Judged
 
 INDEX, PICTURES = "README.md", "pictures"
@@ -25,9 +25,10 @@ def page(asked: Experiment, found: Judgement | None) -> str:
 
 
 def index(rows: Sequence[Row]) -> str:
-    """The table of them all."""
+    """The tables of them all."""
     parts = [WRITTEN.format("*.toml"), "# The catalogue", *_about(rows)]
-    ordered = sorted(rows, key=lambda row: (suites.NAMES.index(suites.of(row[0])), row[0].settles))
+    parts += ["## Every number, and its answer", _answers(rows)]
+    ordered = sorted(rows, key=lambda row: (suites.NAMES.index(suites.of(row[0])), suites.number(row[0])))
     for chapter, members in groupby(ordered, key=lambda row: suites.of(row[0])):
         parts.append(f"## {chapter}: {suites.CHAPTERS[chapter]}")
         parts.append(_index_table(list(members)))
@@ -37,8 +38,9 @@ def index(rows: Sequence[Row]) -> str:
 def _parts(asked: Experiment, found: Judgement | None) -> Iterator[str]:
     yield WRITTEN.format(f"{asked.name}.toml")
     yield f"[The catalogue]({INDEX}) / {suites.of(asked)}: {suites.CHAPTERS[suites.of(asked)]}"
-    yield f"# {', '.join(asked.settles)}: {text(asked.title)}"
+    yield f"# {suites.number(asked)}: {text(asked.title)}"
     yield f"**{text(asked.question)}**"
+    yield from origin(asked)
     yield _answer(found)
     needs = [f"This experiment needs {asked.needs}."] if asked.needs else []
     for notice in facts.notices(found) if found else needs:
@@ -186,10 +188,38 @@ def _about(rows: Sequence[Row]) -> Iterator[str]:
     )
 
 
+def _answers(rows: Sequence[Row]) -> str:
+    """A row for each number of the catalogue, whatever there is of it: its verdict, and what is true instead."""
+    lines = ["| | claim | verdict of the last run | claimed, and true instead |", "|---|---|---|---|"]
+    for number in suites.NUMBERS:
+        asking = [row for row in rows if number in row[0].settles]
+        lines += [_number_row(number, asked, found) for asked, found in asking]
+        if not asking:
+            lines.append(f"| {number} | *no experiment asks it yet* | {NOT_YET} | |")
+    return "\n".join(lines)
+
+
+def _number_row(number: str, asked: Experiment, found: Judgement | None) -> str:
+    needs = f"; needs {text(asked.needs)}" if asked.needs else ""
+    verdict = f"{_tally(found)}; {_day(found)}" if found else f"{NOT_YET}{needs}"
+    instead = "<br>".join(_corrected(asked, found)) if found else ""
+    return f"| [{number}]({asked.name}.md) | {text(asked.title)}. | {verdict} | {instead} |"
+
+
+def _corrected(asked: Experiment, found: Judgement) -> Iterator[str]:
+    """Of each sentence that came out refuted what is true instead."""
+    said = set()
+    for prediction, one in zip(asked.predictions, found.judged, strict=True):
+        if one.verdict == "refuted" and prediction.says not in said:
+            said.add(prediction.says)
+            instead = prediction.instead or "Theory had expected it: its page has what was measured."
+            yield f"Not: *{text(prediction.says)}* {text(instead)}"
+
+
 def _index_table(rows: Sequence[Row]) -> str:
     lines = ["| | claim | question | last run | undecided, or needed |", "|---|---|---|---|---|"]
     for asked, found in rows:
-        number = f"[{', '.join(asked.settles)}]({asked.name}.md)"
+        number = f"[{suites.number(asked)}]({asked.name}.md)"
         run = f"{_tally(found)}; {_day(found)}" if found else NOT_YET
         cells = (number, _claim(asked), text(asked.question), run, _undecided(asked, found))
         lines.append(f"| {' | '.join(cells)} |")

@@ -3,11 +3,12 @@
 Nothing here runs, measures or judges. docs/experiments.md describes the file.
 """
 
-from waitlab.experiment.question import VICTIM_RATE, Arm, Cell, Experiment, Load, Prediction, Reference, Value
-from waitlab.experiment.reading import FOLDER, find, read, recorded
+from waitlab.experiment.question import VICTIM_RATE, Arm, Cell, Experiment, Load, Prediction, Reference, Source, Value
+from waitlab.experiment.reading import FOLDER, REPLICATIONS, files, find, read, recorded
 
 __all__ = [
     "FOLDER",
+    "REPLICATIONS",
     "VICTIM_RATE",
     "Arm",
     "Cell",
@@ -15,7 +16,9 @@ __all__ = [
     "Load",
     "Prediction",
     "Reference",
+    "Source",
     "Value",
+    "files",
     "find",
     "read",
     "recorded",

@@ -179,8 +179,21 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Source:
+    """The public text that an experiment re-creates: its title, and where it can be read."""
+
+    title: str
+    address: str
+
+    def __str__(self) -> str:
+        return f"{self.title}, {self.address}"
+
+
+@dataclass(frozen=True)
 class Experiment:
     """One TOML file. `settles`: numbers of the claims catalogue. `needs`: what machine, where a small one is no use.
+
+    `source`: whose question it is, where it re-creates what somebody else has published.
 
     `measure`: a file whose public functions, Trial -> float | None, are quantities of this experiment alone.
     """
@@ -192,6 +205,7 @@ class Experiment:
     predictions: tuple[Prediction, ...]
     settles: tuple[str, ...] = ()
     needs: str = ""
+    source: Source | None = None
     measure: Path | None = None
     text: str = field(default="", repr=False)  # the file, verbatim: it is stored with the result
 

@@ -10,13 +10,15 @@ from typing import Any
 
 from waitlab.errors import LabError
 from waitlab.experiment import arms, maps, predictions, sweeps, tables
-from waitlab.experiment.question import Experiment
+from waitlab.experiment.question import Experiment, Source
 from waitlab.experiment.tables import Place
 from waitlab.quantities import QUANTITIES
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments"
+REPLICATIONS = FOLDER / "replications"  # what others have published, re-created
 MOST_BYTES = 64 * 1024
 _CLAIM = re.compile(r"C(0[1-9]|[1-4]\d|5[0-7])|L[1-8]")
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9./#?=&%~+_-]{1,300}")
 
 
 def _claims(value: object) -> tuple[str, ...]:
@@ -26,17 +28,32 @@ def _claims(value: object) -> tuple[str, ...]:
     return tuple(numbers)
 
 
+def _source(value: object) -> Source:
+    """A public text; its address has no character that a page would have to escape."""
+    known = value if isinstance(value, dict) else {}
+    title, address = known.get("title"), known.get("address")
+    if known.keys() != {"title", "address"} or not isinstance(address, str) or not _ADDRESS.fullmatch(address):
+        raise ValueError('the title and the address of a public text: { title = "...", address = "https://..." }')
+    return Source(tables.text(title), address)
+
+
 TOP: dict[str, tables.Check] = {
     "title": tables.text,
     "question": tables.text,
     "settles": _claims,
     "needs": tables.text,
+    "source": _source,
     "measure": tables.matching(r"[a-z][a-z0-9_]*\.py", "the name of a Python file beside this one"),
     "load": tables.anything,
     "arms": tables.anything,
     "predictions": tables.anything,
     "map": tables.anything,
 }
+
+
+def files() -> list[Path]:
+    """The file of every experiment of the lab: the catalogue's, then the replications."""
+    return [file for folder in (FOLDER, REPLICATIONS) for file in sorted(folder.glob("*.toml"))]
 
 
 def find(name: str) -> Path:
@@ -46,13 +63,13 @@ def find(name: str) -> Path:
     """
     if name.endswith(".toml") or "/" in name:
         return Path(name)
-    names = sorted(file.stem for file in FOLDER.glob("*.toml"))
+    names = {file.stem: file for file in files()}
     found = [known for known in names if known == name or known.startswith(f"{name.lower()}-")]
     if len(found) != 1:
         nearest = tables.nearest(name, names) or tables.nearest(name, [known.partition("-")[2] for known in names])
         hint = f"did you mean {nearest}?" if nearest else "lab list shows them; a file of your own ends in .toml"
         raise LabError(f"there is no experiment {tables.shown(name)}", hint, 2)
-    return FOLDER / f"{found[0]}.toml"
+    return names[found[0]]
 
 
 def read(path: Path) -> Experiment:
@@ -114,6 +131,7 @@ def _experiment(place: Place, name: str, top: Mapping[str, Any], own: tuple[str,
         predictions=asked,
         settles=top.get("settles", ()),
         needs=top.get("needs", ""),
+        source=top.get("source"),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from waitlab.experiment import Experiment
 from waitlab.judgement import Judgement
 from waitlab.panels.printable import shown
 from waitlab.report import arms, cells, facts
@@ -24,6 +25,7 @@ def markdown(of: Judgement) -> str:
 def _parts(of: Judgement) -> Iterator[str]:
     yield f"# {text(of.experiment.title)}"
     yield text(of.experiment.question)
+    yield from origin(of.experiment)
     yield f"**{text(facts.tally(of))}**: {text(of.outcome.reason)}"
     machine = facts.machine_in_short(of)
     measured = f", measured with {text(machine)}" if machine else ""
@@ -52,6 +54,12 @@ def _parts(of: Judgement) -> Iterator[str]:
     yield table(Table(("fact", "value"), tuple(facts.machine(of))))
     yield "## To run it again"
     yield block("\n".join(facts.again(of, facts.in_the_lab)), "console")
+
+
+def origin(asked: Experiment) -> Iterator[str]:
+    """The public text that it re-creates, where there is one."""
+    if asked.source:
+        yield f"Re-creates [{text(asked.source.title)}]({asked.source.address})."
 
 
 def _group(group: Group) -> Iterator[str]:

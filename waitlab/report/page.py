@@ -30,6 +30,7 @@ def _header(of: Judgement) -> str:
     told = {
         "run": facts.name(of),
         "settles": ", ".join(of.experiment.settles),
+        "re-creates": str(of.experiment.source or ""),
         "seed": facts.seed(of),
         "measured with": facts.machine_in_short(of),
     }

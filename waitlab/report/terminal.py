@@ -31,8 +31,9 @@ def verdicts(of: Judgement) -> Lines:
 def report(of: Judgement) -> Lines:
     """The same with both witnesses and the rules that were broken."""
     notices = [Text(shown(notice, 300), "yellow") for notice in facts.notices(of)]
+    source = [Text(f"Re-creates {shown(str(of.experiment.source), 900)}", "dim")] if of.experiment.source else []
     voided = [Text(shown(words, 500), "yellow") for words in facts.voided(of)]
-    return Lines(*notices, verdicts(of), *_instead(of), Text(), _table(facts.witnesses(of)), *voided)
+    return Lines(*source, *notices, verdicts(of), *_instead(of), Text(), _table(facts.witnesses(of)), *voided)
 
 
 def _verdict(one: Judged) -> Text:

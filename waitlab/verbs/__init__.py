@@ -18,7 +18,7 @@ from waitlab.errors import LabError
 app = typer.Typer(rich_markup_mode="rich")
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
-SUITES = "quick, A, B, C, D, E, F or L"
+SUITES = "quick, A, B, C, D, E, F, L or replications"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 What = Annotated[str, typer.Argument(metavar="NAME|FILE", help="An experiment (c02 is enough), or a TOML file.")]

@@ -21,6 +21,7 @@ class Entry:
     settles: tuple[str, ...]
     suites: tuple[str, ...]
     needs: str
+    source: dict[str, str] | None
     predictions: int
     trials: int
     seconds: float
@@ -28,7 +29,7 @@ class Entry:
 
 def show(as_json: bool) -> None:
     """Print the list."""
-    found = sorted((entry(asked) for asked in suites.catalogue()), key=lambda one: one.settles)
+    found = sorted((entry(asked) for asked in suites.catalogue()), key=lambda one: (not one.settles, one.settles))
     if as_json:
         print(json.dumps([vars(one) for one in found], indent=1))
         return
@@ -37,6 +38,7 @@ def show(as_json: bool) -> None:
         table.add_column(heading, no_wrap=heading != "question", justify="right" if heading == "takes" else "left")
     for one in found:
         needs = f"\n[yellow]needs {one.needs}[/]" if one.needs else ""
+        needs += f"\n[dim]after {one.source['title']}, {one.source['address']}[/]" if one.source else ""
         takes = forecast.minutes(one.seconds)
         table.add_row(one.name, f"{one.question}{needs}", " ".join(one.settles), ", ".join(one.suites), takes)
     console().print(table)
@@ -54,6 +56,7 @@ def entry(asked: Experiment) -> Entry:
         settles=asked.settles,
         suites=tuple(filter(None, (chapter, "quick" if asked.name in suites.QUICK else ""))),
         needs=asked.needs,
+        source=vars(asked.source) if asked.source else None,
         predictions=len(asked.predictions),
         trials=sum(arm.load.repeats for arm in asked.arms),
         seconds=round(forecast.run_s(asked, forecast.CORES), 1),
@@ -67,4 +70,4 @@ def _of_suites(found: list[Entry]) -> Iterator[str]:
         about = suites.CHAPTERS.get(name, "waits only, for any machine")
         predictions = sum(one.predictions for one in those)
         takes = forecast.minutes(sum(one.seconds for one in those))
-        yield f"--suite {name:5}  {about}: {len(those)} experiments, {predictions} predictions, about {takes}"
+        yield f"--suite {name:12}  {about}: {len(those)} experiments, {predictions} predictions, about {takes}"

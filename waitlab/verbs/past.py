@@ -85,6 +85,7 @@ def _as_json(found: Judgement, folder: Path) -> dict[str, Any]:
         **judgement.as_json(found, folder, seconds if isinstance(seconds, int | float) else 0.0),
         "title": found.experiment.title,
         "question": found.experiment.question,
+        "source": vars(found.experiment.source) if found.experiment.source else None,
         "notices": list(facts.notices(found)),
         "broken": [
             {"arm": trial.arm, "repeat": trial.repeat, **asdict(one), "voids": sorted(one.voids)}

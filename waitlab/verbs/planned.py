@@ -54,6 +54,7 @@ def plan(asked: Experiment, seed: int, cores: float) -> dict[str, Any]:
         "question": asked.question,
         "settles": list(asked.settles),
         "needs": asked.needs,
+        "source": vars(asked.source) if asked.source else None,
         "seed": seed,
         "seconds": round(forecast.run_s(asked, cores), 1),
         "warnings": list(forecast.warnings(asked, cores)),
@@ -161,6 +162,8 @@ def _reference(source: Reference) -> str:
 
 def _print(asked: Experiment, found: dict[str, Any], to: Console) -> None:
     to.print(Text(f"{asked.title}\n{asked.question}\n", "bold"))
+    if asked.source:
+        to.print(Text(f"Re-creates {shown(str(asked.source), 900)}\n"))
     to.print(_arms(found["arms"]), Text())
     to.print(_predictions(asked, found["predictions"]), Text())
     for one in found["predictions"]:
