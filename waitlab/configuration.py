@@ -17,7 +17,7 @@ _SAMPLES_WITH_BOTH = ("httpx-await", "httpx-await-corrected")
 DATABASE = ("query", "profile", *_SAMPLES_WITH_BOTH)
 ON_DATABASE = {"dep": ON_A_CONNECTION, "to": ("queue",)}  # parameter -> its values that ask it too
 OF_UPSTREAM = "upstream_"  # what the knobs begin with that are the upstream's settings
-AROUND = ("cores", "edge", OF_UPSTREAM)  # how the knobs of an arm begin that are no settings of its service
+AROUND = ("cores", "edge", "replicas", OF_UPSTREAM)  # how the knobs of an arm begin that are no settings of its service
 _KNOBS = "|".join(row.name for row in settings.TABLE)
 
 
@@ -39,6 +39,11 @@ def environment(arm: Arm) -> dict[str, str]:
         remedy = error.remedy if isinstance(error, LabError) else ""
         raise LabError(f"arm {arm.name!r}: {message}", remedy, 2) from None
     return found
+
+
+def replicas(arm: Arm) -> int:
+    """How many of its service stand behind its edge."""
+    return int(arm.knobs.get("replicas", 1))
 
 
 def dependencies(arm: Arm) -> frozenset[str]:
@@ -76,7 +81,7 @@ def case(arm: Arm, cores: float) -> Case:
         workload=workload,
         parameters=parameters,
         worker_class=known.worker_class,
-        workers=known.workers,
+        workers=known.workers * replicas(arm),
         threads=known.threads,
         tokens=known.tokens,
         executor_threads=known.executor_threads,

@@ -58,10 +58,14 @@ def cores_of(turn: Sequence[Arm], cores: float) -> float:
 def turn_s(turn: Sequence[Arm], cores: float) -> float:
     """One trial, or those of a duet at once, from nothing to nothing: they start and end in turn, and wait together."""
     each = cores_of(turn, cores)
-    start = sum(START_S + START_A_WORKER_S * int(arm.knobs.get("workers", 2)) for arm in turn)
+    start = sum(configuration.replicas(arm) * _start_s(arm) for arm in turn)
     window = 0.0 if turn[0].load.concurrent else turn[0].load.seconds
     waits = max(warm_up_s(arm, each) + _drain_s(arm, each) for arm in turn)
     return start + waits + window + AROUND_S * len(turn)
+
+
+def _start_s(arm: Arm) -> float:
+    return START_S + START_A_WORKER_S * int(arm.knobs.get("workers", 2))
 
 
 def _drain_s(arm: Arm, cores: float) -> float:

@@ -85,7 +85,8 @@ def identity(trial: Trial, load: Load) -> Seen:
         raise Missing("nonce, code hash or the workers' process ids were not recorded")
     wrong = {key for entry in said for key in entry.keys() & started.keys() if entry[key] != started[key]}
     wrong |= {key for key in said[0] if any(entry.get(key) != said[0][key] for entry in said)}
-    if "workers" in started and any(str(len(entry["pids"].split())) != started["workers"] for entry in said):
+    alive = int(started.get("workers", 0)) * int(started.get("replicas", 1))
+    if alive and any(len(entry["pids"].split()) != alive for entry in said):
         wrong.add("workers alive")
     if wrong:
         names = ", ".join(sorted(wrong))

@@ -75,6 +75,7 @@ KNOBS: dict[str, Check] = {
     "upstream_keep_alive": tables.switch,
     "upstream_delay_ms": tables.whole(0, 60_000),
     "edge": tables.choice("off", "buffered", "unbuffered"),
+    "replicas": tables.whole(1, 4),
 }
 EXPANDS = ("service", "request", *FORMS, "client", "think_ms", *KNOBS)
 ARM: dict[str, Check] = {"service": tables.choice(*paths.OFFERED), "request": PATH, **LOAD, **KNOBS}
@@ -176,6 +177,7 @@ def _arm(place: Place, family: str, suffix: str, member: Mapping[str, Any], shar
         paths.check(place.at("victim"), member["service"], load.victim, paths.UNMEASURED)
     _check_client(place, load, paths.split(member["request"])[0])
     _check_background(place, load, member)
+    _check_replicas(place.at("replicas"), load, member)
     return Arm(
         name=f"{family} {suffix}".strip(),
         family=family,
@@ -237,6 +239,16 @@ def _check_background(place: Place, load: Load, member: Mapping[str, Any]) -> No
         if path in (paths.SOCKET, paths.split(member["request"])[0]):
             why = "is a WebSocket" if path == paths.SOCKET else "has the path of the request that is measured"
             raise at.fault(f"= {tables.shown(request)} {why}", "the service tells requests apart by style and workload")
+
+
+def _check_replicas(at: Place, load: Load, member: Mapping[str, Any]) -> None:
+    """Whether something stands in front of several of a service that leads to each, and the load goes through it."""
+    if member.get("replicas", 1) == 1:
+        return
+    if member.get("edge", "off") == "off":
+        raise at.fault("needs an edge, which shares requests out to them", 'say edge = "buffered" or "unbuffered"')
+    if load.concurrent:
+        raise at.fault("needs a load of users or a rate", "single requests do not go through the edge")
 
 
 def _hint(client: str) -> str:

@@ -18,13 +18,16 @@ Entry = dict[str, object]
 
 
 def ask(serving: Serving) -> Entry:
-    """What the service says of itself, with `pids` of the workers that live. LabError when it is another's answer."""
-    said = _about(serving.url)
-    pids = sorted(slot.pid for slot in serving.live())
-    faults = list(_faults(serving.facts, said, pids))
-    if faults:
-        raise LabError(f"not the service that was started: {'; '.join(faults)}", "nothing was measured")
-    return {**{name: value for name, value in said.items() if name not in OF_ONE_WORKER}, "pids": pids}
+    """What the service says of itself, with `pids` of the workers that live. LabError when it is another's answer.
+
+    Of several replicas each is asked and held against what was started; what is told is the first one's answer.
+    """
+    asked = [(one, _about(one.url), sorted(slot.pid for slot in one.live())) for one in serving.each]
+    for one, said, pids in asked:
+        if faults := list(_faults(one.facts, said, pids)):
+            raise LabError(f"not the service that was started: {'; '.join(faults)}", "nothing was measured")
+    told = {name: value for name, value in asked[0][1].items() if name not in OF_ONE_WORKER}
+    return {**told, "pids": sorted(pid for _, _, pids in asked for pid in pids)}
 
 
 class Asking:

@@ -52,8 +52,9 @@ class Samples:
 
     def take(self, serving: Serving, last: bool) -> None:
         """Read what is due now; the lag before a worker forgets it, and at the end."""
-        page = pages.metrics(serving.listener(), PATIENCE_SECONDS)
-        self.accept_queue = max(self.accept_queue, int(page.total(names.ACCEPT_QUEUE)) if page else 0)
+        for one in serving.each:
+            page = pages.metrics(one.listener(), PATIENCE_SECONDS)
+            self.accept_queue = max(self.accept_queue, int(page.total(names.ACCEPT_QUEUE)) if page else 0)
         if last or monotonic() - self.lag_at >= LAG_SECONDS:
             self.lag_at = monotonic()
             for slot in serving.live():

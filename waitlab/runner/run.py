@@ -190,7 +190,7 @@ def _connections_of(arm: Arm) -> int:
     if POSTGRES not in configuration.dependencies(arm):
         return 0
     known = settings.read(configuration.environment(arm))
-    return known.workers * known.pool_size
+    return known.workers * known.pool_size * configuration.replicas(arm)
 
 
 def _versions() -> Iterator[tuple[str, str]]:

