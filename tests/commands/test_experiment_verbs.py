@@ -180,7 +180,7 @@ def test_what_is_no_experiment_is_refused_with_the_nearest_name(tmp_path: Path, 
 def test_run_takes_one_experiment_or_a_suite_and_reads_all_before_anything_starts(mine: Path) -> None:
     for words in (["run"], ["run", "c02", "--suite", "A"]):
         assert "one experiment, or --suite" in refused(2, *words)
-    assert "there is no suite 'E'" in refused(2, "run", "--suite", "E")
+    assert "there is no suite 'Z'" in refused(2, "run", "--suite", "Z")
     assert "is not a valid" in refused(2, "run", "c02", "--seed", "x").lower() + "is not a valid"
     assert "there is no folder" in refused(2, "run", "c02", "--junit", mine.parent / "none" / "gate.xml")
     told = json.loads(lab("run", "nothing-like-it", "--json").stdout.splitlines()[-1])
@@ -585,8 +585,8 @@ def test_the_quick_suite_takes_a_quarter_of_an_hour_and_any_machine() -> None:
         assert not any("burn" in arm.request or "mixed" in arm.request for arm in one.arms)
 
 
-def test_part_one_takes_three_hours_at_most() -> None:
-    assert sum(forecast.run_s(one, 1.0) for one in suites.catalogue()) < 3 * 3600
+def test_all_there_is_can_be_run_in_a_night() -> None:
+    assert sum(forecast.run_s(one, 1.0) for one in suites.catalogue()) < 8 * 3600
 
 
 def test_what_a_run_prints_is_what_its_folder_says(tmp_path: Path) -> None:
