@@ -76,6 +76,7 @@ def test_a_bound_so_far_away_that_noise_cannot_reach_it_is_decided(times: float,
     found = judged(dear(times, steal_ratio=0.001, foreign_ratio=0.0), BOUND)
     assert found.verdict == word, found.reason
     assert "times wider each way for noise" in found.reason
+    assert found.reason.endswith("a quieter machine would decide") == (word == "inconclusive")
 
 
 def test_noise_that_is_too_large_to_allow_for_voids_a_bound_too() -> None:
