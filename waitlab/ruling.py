@@ -103,9 +103,9 @@ def decided(prediction: Prediction, found: Estimate, allowed: Edges, scale: Scal
     """Confirmed when the whole interval lies inside the edges, refuted when outside; one-sided for a bound."""
     bound = prediction.at_least is not None or prediction.at_most is not None
     confidence = 0.90 if bound else 0.95
-    ends = scale.doubted(found.interval(confidence), scale.doubt)
-    reach, outside = beyond(ends, allowed)
-    verdict: Word = "confirmed" if reach <= 0 else "refuted" if outside > 0 else "inconclusive"
+    seen = found.interval(confidence)
+    ends = scale.doubted(seen, scale.doubt)
+    verdict = _word(ends, allowed)
     interval = (scale.unit(ends[0]), scale.unit(ends[1]))
     if not all(map(math.isfinite, (*interval, scale.predicted))):
         raise Undecided("cannot be computed: the interval has no end")
@@ -113,8 +113,16 @@ def decided(prediction: Prediction, found: Estimate, allowed: Edges, scale: Scal
     noise = f", {scale.doubt:.3g} times wider each way for noise" if scale.doubt > 1 else ""
     reason = f"{sided}95 % interval{scale.what} {span(interval)}{noise}, {told(allowed, scale.unit)}"
     if verdict == "inconclusive":
-        reason += f": {more(found, allowed, scale.runs, confidence)}"
+        is_noise = _word(seen, allowed) != verdict
+        reason += (
+            ": a quieter machine would decide" if is_noise else f": {more(found, allowed, scale.runs, confidence)}"
+        )
     return Ruling(verdict, reason, scale.predicted, scale.formula, *interval)
+
+
+def _word(ends: Edges, allowed: Edges) -> Word:
+    reach, outside = beyond(ends, allowed)
+    return "confirmed" if reach <= 0 else "refuted" if outside > 0 else "inconclusive"
 
 
 def more(found: Estimate, allowed: Edges, runs: int, confidence: float, of: str = "") -> str:

@@ -79,9 +79,9 @@ def _voids(finding: Finding, quantity: str, against: Against) -> bool:
     if finding.rule == OF_NOISE and touched is not None:
         if against == "in duet":
             return False
-        if against == "in step":
-            touched = _CORES
-        elif against == "to a bound" and not touched & _CORES and BEYOND_DOUBT not in finding.voids:
+        if against == "in step" and CORES not in finding.voids:
+            return False
+        if against == "to a bound" and not touched & _CORES and BEYOND_DOUBT not in finding.voids:
             return False
     if touched is None:
         return finding.rule != OF_PERCENTILES

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.verdicts import made
-from waitlab import judgement, verdict
+from waitlab import judgement, validity, verdict
 from waitlab.experiment import Arm, Prediction, Reference
 from waitlab.laws import Predicted
 from waitlab.trial import Trial
@@ -51,6 +51,15 @@ def test_cores_that_others_had_void_the_trial() -> None:
     assert "G7" in judged(trials).reason
 
 
+def test_what_noise_never_touched_it_does_not_touch_in_step() -> None:
+    """Lost cores take no more from figures of one trial than from figures of two: a waiting service bears them."""
+    waiting = made.machine(made.trial(), noisy_slices=0.9, steal_ratio=0.04, foreign_ratio=0.02)
+    found = validity.findings(waiting, made.load())
+    assert not validity.voided(found, "p50_ms", "in step")
+    assert not validity.voided(found, "pss_mb", "in step")
+    assert [one.rule for one in validity.voided(found, CPU, "in step")] == ["G7"]
+
+
 def test_against_another_arm_noise_voids_as_ever() -> None:
     """Nothing says that the machine was as slow there."""
     apart = replace(FULL, measured={"cpu_ms": Reference("alone", CPU)})
@@ -76,6 +85,7 @@ def test_a_bound_so_far_away_that_noise_cannot_reach_it_is_decided(times: float,
     found = judged(dear(times, steal_ratio=0.001, foreign_ratio=0.0), BOUND)
     assert found.verdict == word, found.reason
     assert "times wider each way for noise" in found.reason
+    assert found.reason.endswith("a quieter machine would decide") == (word == "inconclusive")
 
 
 def test_noise_that_is_too_large_to_allow_for_voids_a_bound_too() -> None:

@@ -13,7 +13,7 @@ from waitlab.report import chart, facts
 EDGE, GAP, LINE = 16, 18, 18  # pixels: around all, between drawings, of a line of words
 WIDTH = chart.WIDTH + 2 * EDGE
 ENLARGED = 1.35  # where there is room; a phone shows it as wide as it is
-LETTERS = 62  # of a heading, a line
+LETTERS = 48  # of a heading, a line: also where letters are as wide as in DejaVu Sans Bold, 9 pixels each
 MARKS = {"predicted": "predicted", "band": "agrees with it", "dot": "a repeat", "interval": "95 % interval"}
 KINDS = {"queued": "queued", "waiting": "waiting", "computing": "computing", "inside": "inside", "unknown": "under way"}
 HEIGHT = re.compile(r'viewBox="0 0 \d+ (\d+)"')
