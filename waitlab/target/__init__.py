@@ -1,0 +1,9 @@
+"""What `lab tune` and `lab diagnose` measure: a service of the lab's, or one of the user's that lab.toml describes."""
+
+from waitlab.target.observation import Observation
+from waitlab.target.reading import of_lab, read
+from waitlab.target.rig import Rig, Service, rig
+from waitlab.target.settings import Choices, Setting
+from waitlab.target.target import Request, Target
+
+__all__ = ["Choices", "Observation", "Request", "Rig", "Service", "Setting", "Target", "of_lab", "read", "rig"]
