@@ -40,12 +40,12 @@ class Connections(ConnectionPool):
         """Have at least one. Raises OSError where the service takes none."""
         self.return_socket(self.get_socket())
 
-    def get(self, head: bytes) -> HTTPSocketPoolResponse:
-        """Send `head`, a whole GET request, once; the answer, as soon as its headers are there."""
+    def send(self, request: bytes, method: str = "GET") -> HTTPSocketPoolResponse:
+        """Send a whole request once; the answer, as soon as its headers are there."""
         sock = self.get_socket()
         try:
-            sock.sendall(head)
+            sock.sendall(request)
         except BaseException:
             self.release_socket(sock)
             raise
-        return HTTPSocketPoolResponse(sock, self, method="GET")
+        return HTTPSocketPoolResponse(sock, self, method=method)

@@ -1,4 +1,4 @@
-"""The file Locust loads for a trial: one fixed request, every answer written down for the runner.
+"""The file Locust loads for a trial: one fixed request, or a mix, every answer written down for the runner.
 
 Users in a closed loop, users who hold connections, or arrivals on a schedule; beside any of them, if asked for, a
 victim: a light stream on a schedule; and in their background closed loops of other requests.
@@ -25,9 +25,10 @@ from locust.runners import MasterRunner, WorkerRunner
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # Locust is started in the folder of a trial
 
-from locustfiles import secret
+from locustfiles import fence, mix, secret
 from locustfiles.held import CLIENTS, Holding, Over
 from locustfiles.holding import holding
+from locustfiles.mix import Mix
 from locustfiles.recorder import Recorder
 from locustfiles.stream import ClosedLoop, Leaving, Schedule, Target
 from waitlab import descriptors
@@ -45,6 +46,8 @@ ARGUMENTS: tuple[tuple[str, type, Any, str], ...] = (
     ("--background-users", int, 0, "users in a closed loop of each of them"),
     ("--patience-s", float, 120.0, "without a sign of an answer for so long, there is none"),
     ("--record-to", str, ".", "folder of the recording"),
+    ("--mix", str, "", "file with the requests that are measured, in place of --request"),
+    ("--only", str, "", "addresses beside loopback that may be asked, with blanks between them; - for none"),
 )
 
 # Locust workers forked by --processes inherit the secret of their port.
@@ -85,7 +88,7 @@ class Arrivals(User):
     def arrive(self) -> None:
         options: Any = self.environment.parsed_options
         victim_ready.wait()
-        target = Target(recorder, options.url, options.request, options.patience_s)
+        target = Target(recorder, options.url, _asked(options), options.patience_s)
         Schedule(target, options.rate, leaving).run()
         raise StopUser
 
@@ -139,17 +142,23 @@ def prepare(environment: Environment, **_: Any) -> None:
     gevent.get_hub().loop.update_now()  # it has stood still while everything was imported
     gevent.signal_handler(signal.SIGUSR1, drain)
     options: Any = environment.parsed_options
+    if options.only:
+        fence.install(options.only.split())
     recorder = Recorder(Path(options.record_to))
     if not options.victim or isinstance(environment.runner, WorkerRunner):  # which of the processes has it, none knows
         victim_ready.set()
-    loop = _closed_loop(options, options.request)
+    loop = _closed_loop(options, _asked(options))
     if options.client in CLIENTS:
         holders = holding(options, recorder, over)
     gc.collect()
     gc.freeze()  # collections are then too short to delay a request
 
 
-def _closed_loop(options: Any, request: str, mark: int = 0) -> ClosedLoop:
+def _asked(options: Any) -> str | Mix:
+    return mix.read(Path(options.mix)) if options.mix else str(options.request)
+
+
+def _closed_loop(options: Any, request: str | Mix, mark: int = 0) -> ClosedLoop:
     target = Target(recorder, options.url, request, options.patience_s, mark)
     return ClosedLoop(target, options.think_ms / 1000, leaving)
 

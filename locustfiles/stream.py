@@ -1,4 +1,4 @@
-"""Streams of one fixed request: a closed loop of users, or a schedule that waits for no answer."""
+"""Streams of one fixed request, or of a mix: a closed loop of users, or a schedule that waits for no answer."""
 
 import contextlib
 import itertools
@@ -14,6 +14,7 @@ from geventhttpclient.response import HTTPParseError
 
 from locustfiles.alarm import Alarm
 from locustfiles.connections import Connections
+from locustfiles.mix import Asked, Mix, turns
 from locustfiles.recorder import Recorder
 from locustfiles.users import traceparent
 from waitlab.drive.record import Outcome
@@ -61,17 +62,18 @@ class Leaving:
 
 
 class Target:
-    """One path of a service, asked again and again; every answer goes to the recorder."""
+    """One path of a service, or a mix of them, asked again and again; every answer goes to the recorder."""
 
-    def __init__(self, recorder: Recorder, url: str, request: str, patience_s: float, mark: int = 0) -> None:
+    def __init__(self, recorder: Recorder, url: str, request: str | Mix, patience_s: float, mark: int = 0) -> None:
         parts = urlsplit(url)
         self.recorder = recorder
         self._host, self._port = parts.hostname or "", parts.port or 80
-        self._request = request
-        self._head = f"GET {request} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        asked = (Asked("GET", request),) if isinstance(request, str) else request
+        self._turns = turns(asked, parts.netloc)
         self._patience_s = patience_s
         self.mark = mark
         self._number = itertools.count()
+        self._ill: set[tuple[str, int]] = set()  # a sample of each is there
 
     def connections(self, size: int = 1, *, in_turns: bool = False) -> Connections:
         """So many of its own for whoever asks."""
@@ -79,15 +81,15 @@ class Target:
 
     def ask(self, connections: Connections, intended: float, rest: float = 0.0) -> tuple[float, bool]:
         """One request: when it was over, and whether it was answered."""
-        recorder, number = self.recorder, next(self._number)
+        recorder, number, turn = self.recorder, next(self._number), next(self._turns)
         recorder.under_way += 1
         recorder.sent += 1
         status, outcome = 0, GOOD
         sent = time.monotonic()
         start, trace = time.time() - (sent - intended), traceparent(number % TRACE_ONE_IN == 0)
-        head = f"{self._head}X-Request-Start: t={start:.6f}\r\ntraceparent: {trace}\r\n\r\n"
+        head = f"{turn.head}X-Request-Start: t={start:.6f}\r\ntraceparent: {trace}\r\n\r\n"
         try:
-            response = connections.get(head.encode("latin-1"))
+            response = connections.send(head.encode("latin-1") + turn.body, turn.method)
             body = response.read()
             ended, status = time.monotonic(), response.status_code
         except FAULTS as fault:
@@ -95,11 +97,17 @@ class Target:
         else:
             if not 200 <= status < 300:
                 outcome = BAD_STATUS
-            if number % SAMPLE_ONE_IN == 0:
-                recorder.sample(self._request, status, str(response.get("content-type", "")), body)
+            if number % SAMPLE_ONE_IN == 0 or (outcome and self._is_new(turn.name, status)):
+                recorder.sample(turn.name, status, str(response.get("content-type", "")), body)
         recorder.answer(intended, sent, ended, rest, status, outcome, self.mark)
         recorder.under_way -= 1
         return ended, outcome <= BAD_STATUS
+
+    def _is_new(self, name: str, status: int) -> bool:
+        """Whether no such answer is sampled yet: who reads the recording shall know what was asked for it."""
+        known = (name, status) in self._ill
+        self._ill.add((name, status))
+        return not known
 
 
 class ClosedLoop:

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,14 +128,33 @@ def driving(
     several `processes`; its background is then sent by one of them. Without a sign of an answer for `patience_s` a
     request counts as unanswered. LabError when it does not start; the main thread only.
     """
+    words = locust(url, request, load, folder, processes=processes, patience_s=patience_s)
+    typed = command(url, request, load)
+    with running(words, typed, load, folder, environment, processes=processes, patience_s=patience_s) as driver:
+        yield driver
+
+
+@contextmanager
+def running(
+    words: Sequence[str],
+    typed: str,
+    load: Load,
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    processes: int = 1,
+    patience_s: float = PATIENCE_SECONDS,
+    cwd: Path | None = None,
+) -> Iterator[Driver]:
+    """Locust with these `words`, which a person would write as `typed`, recording into `folder`."""
     if Recording(folder).files():
         raise LabError(f"{folder} holds a recording already", "give every trial a folder of its own")
-    words = locust(url, request, load, folder, processes=processes, patience_s=patience_s)
     inherited = {name: value for name, value in environment.items() if not name.startswith("LOCUST_")}
     with ExitStack() as stack:
-        child = process.start([sys.executable, "-m", *words], environment=inherited, log=folder / LOG, cwd=folder)
+        log = folder / LOG
+        child = process.start([sys.executable, "-m", *words], environment=inherited, log=log, cwd=cwd or folder)
         stack.callback(process.stop, child, 1.0)
-        driver = Driver(load, command(url, request, load), Recording(folder), child, patience_s, processes)
+        driver = Driver(load, typed, Recording(folder), child, patience_s, processes)
         driver.started()
         yield driver
 

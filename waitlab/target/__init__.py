@@ -1,7 +1,8 @@
 """What `lab tune` and `lab diagnose` measure: a service of the lab's, or one of the user's that lab.toml describes."""
 
+from waitlab.target.lab import of_lab
 from waitlab.target.observation import Observation
-from waitlab.target.reading import of_lab, read
+from waitlab.target.reading import read
 from waitlab.target.rig import Rig, Service, rig
 from waitlab.target.settings import Choices, Setting
 from waitlab.target.target import Request, Target

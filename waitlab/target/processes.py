@@ -1,39 +1,124 @@
 """A service seen from outside: the tree of its processes, and the accept queue of its port, by /proc."""
 
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+
+from waitlab.runtime.local import ports
+from waitlab.telemetry import costs
+
+_TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
+_PARENT, _OWN, _REAPED, _THREADS, _BEGAN = 1, slice(11, 13), slice(13, 15), 17, 19  # fields of stat, from the state on
+_LISTEN = "0A"
+_CAUGHT = re.compile(r"^SigCgt:\s*([0-9a-f]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A process and all below it now. `cpu_s` is of all that live and of those they have reaped since they began, so
-    that a difference of two trees holds what ended meanwhile too.
+    """A process and all below it that live now.
+
+    `cpu_s` is of all of them and of those that they have reaped since they began, so that the difference of two trees
+    holds what ended meanwhile too. `began` tells a process from a later one of the same number.
     """
 
     pids: tuple[int, ...]
     cpu_s: float
     threads: int
+    began: int
 
 
 def tree(root: int) -> Tree | None:
     """None when the root is gone."""
-    raise NotImplementedError
+    rows = _rows()
+    if root not in rows or _is_dead(rows[root]):
+        return None
+    below = _below(root, rows)
+    alive = [pid for pid in below if not _is_dead(rows[pid])]
+    return Tree(
+        pids=tuple(sorted(alive)),
+        cpu_s=sum(_cpu_s(pid, rows[pid]) for pid in below),
+        threads=sum(int(rows[pid][_THREADS]) for pid in alive),
+        began=int(rows[root][_BEGAN]),
+    )
 
 
-def pss_bytes(pids: tuple[int, ...]) -> int | None:
-    """Their proportional set sizes together; None when one of them may not be looked at."""
-    raise NotImplementedError
+def pss_bytes(pids: Iterable[int]) -> int | None:
+    """Their proportional set sizes together; None when none of them may be looked at."""
+    found = [facts.pss_bytes for pid in pids if (facts := costs.facts(pid))]
+    return sum(found) if found else None
 
 
-def accept_queue(port: int) -> int:
-    """Connections that wait to be accepted on this port; 0 when nobody listens."""
-    raise NotImplementedError
+def accept_queue(port: int, of: int | str = "self") -> int:
+    """Connections that wait to be accepted on this port, in the network namespace of process `of`."""
+    return sum(
+        int(row[4].rpartition(":")[2], 16)
+        for table in ("tcp", "tcp6")
+        for row in _lines(Path(f"/proc/{of}/net/{table}"))
+        if row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port
+    )
 
 
 def holders(port: int) -> tuple[int, ...]:
     """The processes that hold the listening socket of this port; none when they may not be looked at."""
-    raise NotImplementedError
+    inodes = {inode for listening, inode in ports.listeners() if listening == port}
+    numbers = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())
+    return tuple(sorted(pid for pid in numbers if inodes & ports.sockets(pid))) if inodes else ()
 
 
 def master(port: int) -> int | None:
-    """The one of them that no other is the parent of."""
-    raise NotImplementedError
+    """The one of them that none of the others is the parent of: what its workers are children of."""
+    held, rows = holders(port), _rows()
+    return next((pid for pid in held if pid in rows and int(rows[pid][_PARENT]) not in held), None)
+
+
+def workers(port: int, of: int) -> int:
+    """How many processes accept on this port: the children of its master, or it alone where it has none there."""
+    rows = _rows()
+    children = [pid for pid in holders(port) if pid in rows and int(rows[pid][_PARENT]) == of]
+    return len(children) or 1
+
+
+def catches(pid: int, signal: int) -> bool:
+    """Whether a process handles a signal itself: TTIN would stop one that does not, for ever."""
+    try:
+        found = _CAUGHT.search(Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return False
+    return bool(found) and bool(int(found[1], 16) >> (signal - 1) & 1)
+
+
+def _rows() -> dict[int, list[bytes]]:
+    """Process -> the fields of its stat, from the state on; of all there are."""
+    found = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with suppress(OSError):  # it ends while we look
+                found[int(entry.name)] = Path(entry.path, "stat").read_bytes().rpartition(b")")[2].split()
+    return {pid: fields for pid, fields in found.items() if fields}
+
+
+def _below(root: int, rows: dict[int, list[bytes]]) -> set[int]:
+    found, new = {root}, {root}
+    while new:
+        new = {pid for pid, fields in rows.items() if int(fields[_PARENT]) in new} - found
+        found |= new
+    return found
+
+
+def _is_dead(fields: list[bytes]) -> bool:
+    return fields[0] in (b"Z", b"X")
+
+
+def _cpu_s(pid: int, fields: list[bytes]) -> float:
+    reaped = sum(map(int, fields[_REAPED])) * _TICK_SECONDS
+    return costs.cpu_seconds(pid, sum(map(int, fields[_OWN]))) + reaped
+
+
+def _lines(table: Path) -> list[list[str]]:
+    try:
+        return [line.split() for line in table.read_text().splitlines()[1:]]
+    except OSError:  # its process has ended, or there is no IPv6
+        return []

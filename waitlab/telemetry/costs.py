@@ -31,7 +31,7 @@ def facts(pid: int) -> ProcessFacts | None:
         fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
         switches = [_switches(task) for task in (folder / "task").iterdir()]
         return ProcessFacts(
-            cpu_seconds=_cpu_seconds(pid, int(fields[11]) + int(fields[12])),
+            cpu_seconds=cpu_seconds(pid, int(fields[11]) + int(fields[12])),
             pss_bytes=_pss_bytes(folder),
             voluntary_switches=sum(voluntary for voluntary, _ in switches),
             involuntary_switches=sum(involuntary for _, involuntary in switches),
@@ -41,7 +41,7 @@ def facts(pid: int) -> ProcessFacts | None:
         return None
 
 
-def _cpu_seconds(pid: int, ticks: int) -> float:
+def cpu_seconds(pid: int, ticks: int) -> float:
     """By the process' own CPU clock: nanoseconds of all its threads, ended ones too, where ticks are of 10 ms.
 
     Its number is the one that clock_getcpuclockid(3) makes; a kernel without such a clock has ticks.

@@ -32,6 +32,12 @@ def require_free(ports: Mapping[str, int]) -> None:
         raise LabError("\n".join(taken), f"stop what holds it, or choose another port: {settings or 'try again'}", 106)
 
 
+def free() -> int:
+    """A port of loopback that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 def holder(port: int) -> Holder | None:
     """Who listens on `port`. None when nobody does, or the owner may not be looked at (another user's process)."""
     inodes = {inode for listening, inode in listeners() if listening == port}

@@ -1,0 +1,91 @@
+"""Whether a target answers what it is asked, before a load and under it: what would make every figure worthless."""
+
+import http.client
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from urllib.parse import urlsplit
+
+from waitlab.drive import Answer, Sample
+from waitlab.errors import LabError
+from waitlab.target.target import Request, Target
+
+PATIENCE_SECONDS = 30.0
+LOGIN, LIMITED = (401, 403), 429
+OVERLOADED = (LIMITED, 408)  # 408: a request that a busy server had no time to read
+HEADERS = 'give it what a browser would send: headers = { Authorization = "..." } (or Cookie) in [[requests]]'
+SWITCH_OFF = "switch the limit off for this machine's address while you measure"
+
+
+def check(target: Target, url: str) -> None:
+    """Ask each of its requests once. LabError for the first that is not answered 2xx, with what to do."""
+    for request in target.requests:
+        status, location = _ask(url, request)
+        if fault := _fault(status, location):
+            what, remedy = fault
+            raise LabError(f"{request.method} {request.path} {what}", remedy)
+
+
+def judge(target: Target, answers: Iterable[Answer], samples: Sequence[Sample]) -> None:
+    """LabError where the answers of a load say that no figure of it means anything: a rate limit, a redirect or login
+    that was not there before, and nothing answered well at all. 5xx and lost connections are what overload looks like,
+    and stay figures.
+    """
+    every = list(answers)
+    counted = Counter(answer.status for answer in every if answer.failed)
+    where = {sample.status: sample.request for sample in samples}
+    for status in _telling(target):
+        if count := counted[status]:
+            what = f"{count} of {len(every)} answers under load are {status}{_at(where.get(status))}"
+            raise LabError(f"{target.name}: {what}", _remedy_under_load(status))
+    if every and counted.total() == len(every):
+        usual = counted.most_common(1)[0][0]
+        what = f"the status {usual}{_at(where.get(usual))}" if usual else "no answer at all"
+        raise LabError(f"{target.name}: not one of {len(every)} requests is answered well: {what}", "see its log", 1)
+
+
+def _at(request: str | None) -> str:
+    return f" ({request})" if request else ""
+
+
+def _telling(target: Target) -> Sequence[int]:
+    """What tells of no overload; a locustfile knows best which of its other answers should be what they are."""
+    return (LIMITED, *LOGIN) if target.locustfile else (LIMITED, *(s for s in range(300, 500) if s not in OVERLOADED))
+
+
+def _remedy_under_load(status: int) -> str:
+    if status == LIMITED:
+        return f"it has a rate limit of its own: {SWITCH_OFF}"
+    return "it answered otherwise before: it changes under load, and then figures of it do not belong together"
+
+
+def _fault(status: int, location: str) -> tuple[str, str] | None:
+    """What is wrong with an answer, and what to do."""
+    if 200 <= status < 300:
+        return None
+    if 300 <= status < 400:
+        final = f'path = "{location}"' if location.startswith("/") else location
+        return f"answers {status}, a redirect to {location or 'nowhere'}", f"name the final address: {final}"
+    if status in LOGIN:
+        return f"answers {status}: it needs a login", HEADERS
+    if status == LIMITED:
+        return f"answers {status}: it has a rate limit of its own", SWITCH_OFF
+    return f"answers {status}", "see its log; every request of a mix must be answered 2xx"
+
+
+def _ask(url: str, request: Request) -> tuple[int, str]:
+    """Status of the answer, and where it leads."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=PATIENCE_SECONDS)
+    try:
+        connection.request(request.method, request.path, request.body.encode() or None, dict(request.headers))
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status, answer.headers.get("Location", "")
+    except TimeoutError:
+        what = f"is not answered within {PATIENCE_SECONDS:.0f} s"
+        raise LabError(f"{request.method} {request.path} {what}", "ask it by hand: curl -v") from None
+    except (OSError, http.client.HTTPException) as error:
+        what = f"gets no answer: {error or type(error).__name__}"
+        raise LabError(f"{request.method} {request.path} {what}", "see the log of the service") from None
+    finally:
+        connection.close()

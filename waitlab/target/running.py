@@ -1,0 +1,66 @@
+"""A target that runs already: found by its port or its pid file, and left with as many workers as it had."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from waitlab import process
+from waitlab.errors import LabError
+from waitlab.target import address, processes, starting
+from waitlab.target.service import Around, Service
+from waitlab.target.settings import Setting
+from waitlab.target.target import Target
+
+
+@contextmanager
+def found(target: Target, around: Around) -> Iterator[Service]:
+    """The service for the length of a `with`; afterwards it has its worker count back.
+
+    LabError 122 when it is down. Its processes are not to be seen, and `pid` is None, where it is another user's or on
+    another machine.
+    """
+    if why := starting.ailment(target.url + target.health):
+        raise LabError(f"{target.name} is down: {why}", "start it, and see service.url in lab.toml", 122)
+    pid = _pid(target, is_here=not around.only)
+    service = Service(target, Setting(workers=0), target.url, pid, around, lambda: _ailment(target, pid))
+    had = service.workers
+    service.setting = replace(service.setting, workers=had)
+    try:
+        yield service
+    finally:
+        if had and not _ailment(target, pid) and service.workers != had:
+            service.scale(had)
+
+
+def give(service: Service, setting: Setting) -> None:
+    """Make it run with this setting, as far as a service that runs can. LabError 2 for one that it cannot have."""
+    if (setting.worker_class, setting.threads, setting.pool_size) != ("", 0, 0):
+        message = f"{service.target.name} runs already: it cannot be given {setting}"
+        raise LabError(message, "only workers can change while it runs; service.command in lab.toml starts it anew", 2)
+    if setting.workers in (0, service.workers):
+        return
+    if not service.scale(setting.workers):
+        message = f"{service.target.name} cannot be given {setting.workers} workers while it runs"
+        remedy = (
+            'its master must take TTIN and TTOU (gunicorn, uvicorn with workers) and lab.toml say scale = "signals"'
+        )
+        raise LabError(message, remedy, 2)
+
+
+def _pid(target: Target, *, is_here: bool) -> int | None:
+    """What its processes are below."""
+    if target.pid_file:
+        try:
+            pid = int(target.pid_file.read_text())
+        except (OSError, ValueError):
+            message = f"{target.pid_file} names no process"
+            raise LabError(message, "leave service.pid_file out: its port tells, too", 122) from None
+        if not process.is_alive(pid):
+            raise LabError(f"process {pid} of {target.pid_file} is gone", "the file is of an older run", 122)
+        return pid
+    return processes.master(address.port_of(target.url)) if is_here else None
+
+
+def _ailment(target: Target, pid: int | None) -> str:
+    """Why it serves no more: known of a process that is to be seen, and else by its answers alone."""
+    return "" if pid is None or process.is_alive(pid) else f"{target.name} ended: its process {pid} is gone"

@@ -1,0 +1,147 @@
+"""A target that serves: measured, and given more or fewer workers."""
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from waitlab import descriptors, drive
+from waitlab.errors import LabError
+from waitlab.experiment import Load
+from waitlab.runner.cores import Share, kept_to
+from waitlab.serve import scale
+from waitlab.target import address, answers, processes, watching
+from waitlab.target.observation import Observation
+from waitlab.target.settings import Setting
+from waitlab.target.target import Target
+
+STEP_SECONDS = 15.0  # until a worker that was asked for is there, or one has answered its last request
+QUIET_SECONDS, QUIET_RATIO, SETTLE_SECONDS = 0.3, 0.1, 10.0
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Around:
+    """What all services of one rig share: a folder to write in, the cores, which addresses may be loaded, and the
+    environment for a load.
+    """
+
+    folder: Path
+    share: Share
+    only: Collection[str]
+    environment: Mapping[str, str]
+
+
+@dataclass
+class Service:
+    """A target that serves with `setting`. `pid` is what its processes are below, None where they are not to be seen.
+
+    `ailment` says why it serves no more, and is empty while it does. `run_dir`: of one of the lab's, which is told
+    there how many workers it shall have.
+    """
+
+    target: Target
+    setting: Setting
+    url: str
+    pid: int | None
+    around: Around
+    ailment: Callable[[], str]
+    run_dir: Path | None = None
+
+    @property
+    def port(self) -> int:
+        return address.port_of(self.url)
+
+    @property
+    def workers(self) -> int:
+        """How many there are now, by who accepts on its port; 0 where that cannot be seen."""
+        master = self._master()
+        return processes.workers(self.port, master) if master else 0
+
+    def scale(self, workers: int) -> bool:
+        """Give it so many workers, live. False where that cannot be: then it has to be started anew."""
+        if self.run_dir:
+            scale.change(self.run_dir, self.target.name, workers, None)
+        elif not self._signal_until(workers):
+            return False
+        self.setting = replace(self.setting, workers=workers)
+        self.settle()
+        return True
+
+    def measure(self, *, users: int = 0, rate: float = 0.0, seconds: float) -> Observation:
+        """A load of `users` in a closed loop or of arrivals at `rate` a second, first until it is warm, then for the
+        window of `seconds`; every request gets its answer.
+
+        LabError where its answers say that it is not to be measured so (a redirect, a login, a rate limit), where it
+        changed meanwhile, and where nothing was answered well.
+        """
+        load = Load(users=users, rate=rate, seconds=seconds)
+        if lack := descriptors.lack(users):
+            raise LabError(lack, "", 122)
+        with ExitStack() as until_ended:
+            folder = until_ended.enter_context(tempfile.TemporaryDirectory(dir=self.around.folder, prefix="load-"))
+            until_ended.enter_context(kept_to(self.around.share.generator))
+            driver = until_ended.enter_context(self._driving(load, Path(folder)))
+            seen = watching.Seen(self.pid, self.port, self.ailment)
+            found = watching.observe(driver, seen, self.around.share, self.setting)
+            answers.judge(self.target, driver.answers, driver.samples)
+        return found
+
+    def pss_mb(self) -> float:
+        """What it occupies now in units of 10^6 bytes, all its processes together; 0 where that cannot be seen."""
+        tree = processes.tree(self.pid) if self.pid else None
+        return (processes.pss_bytes(tree.pids) or 0) / 1e6 if tree else 0.0
+
+    def settle(self) -> None:
+        """Wait until its processes rest: a worker that loads its application is not yet one that serves."""
+        until = time.monotonic() + SETTLE_SECONDS
+        before = self._cpu_s()
+        while time.monotonic() < until:
+            time.sleep(QUIET_SECONDS)
+            now = self._cpu_s()
+            if now - before < QUIET_RATIO * QUIET_SECONDS:
+                return
+            before = now
+
+    def _driving(self, load: Load, folder: Path) -> AbstractContextManager[drive.Driver]:
+        target, around = self.target, self.around
+        if target.locustfile:
+            return drive.driving_theirs(self.url, target.locustfile, load, folder, around.environment, only=around.only)
+        mix = [asdict(request) for request in target.requests]
+        return drive.driving_mix(self.url, mix, load, folder, around.environment, only=around.only)
+
+    def _cpu_s(self) -> float:
+        tree = processes.tree(self.pid) if self.pid else None
+        return tree.cpu_s if tree else 0.0
+
+    def _master(self) -> int | None:
+        return processes.master(self.port) if self.pid else None
+
+    def _signal_until(self, workers: int) -> bool:
+        """TTIN and TTOU to its master, one worker at a time, until there are so many."""
+        master = self._master() if self.target.scale == "signals" else None
+        if master is None or not processes.catches(master, signal.SIGTTIN):
+            return False
+        now = processes.workers(self.port, master)
+        while now != workers:
+            step = 1 if workers > now else -1
+            os.kill(master, signal.SIGTTIN if step > 0 else signal.SIGTTOU)
+            now += step
+            if not _becomes(lambda wanted=now: processes.workers(self.port, master) == wanted):
+                found = processes.workers(self.port, master)
+                message = f"{self.target.name} has {found} workers {STEP_SECONDS:.0f} s after a signal, not {now}"
+                raise LabError(message, 'say scale = "restart" in lab.toml')
+        return True
+
+
+def _becomes(is_so: Callable[[], bool]) -> bool:
+    until = time.monotonic() + STEP_SECONDS
+    while not is_so():
+        if time.monotonic() > until:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
