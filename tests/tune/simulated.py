@@ -1,0 +1,189 @@
+"""A service that is simulated event by event, in the place of a rig: it shares no line with the laws."""
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from statistics import fmean
+
+from waitlab.errors import LabError
+from waitlab.runner.cores import Share
+from waitlab.target.observation import Observation
+from waitlab.target.settings import Setting
+
+START_S, LIVE_S, ANSWERS = 1.5, 0.3, 400
+ONE_CLASS_MB = {"sync": 16.0, "gthread": 17.0, "gevent": 22.0, "asgi": 29.0}
+
+
+@dataclass
+class Application:
+    """What a request does. `room`: requests at once a worker, where the class is asgi. `shared`: a pool of so many
+    places that all workers have together, held while a request waits. `noise`: of a window's throughput.
+    """
+
+    wait_s: float
+    cpu_s: float
+    cores: int = 1
+    room: float = float("inf")
+    shared: float = float("inf")
+    noise: float = 0.0
+    steal: float = 0.0
+    generator: float = 0.3
+    errors: float = 0.0
+    refuses: tuple[Setting, ...] = ()
+
+
+def places(application: Application, setting: Setting) -> float:
+    each = {"sync": 1.0, "gthread": float(setting.threads), "gevent": 1000.0}.get(
+        setting.worker_class, application.room
+    )
+    return setting.workers * each
+
+
+def run(application: Application, setting: Setting, users: int, rate: float) -> list[tuple[float, float]]:
+    """(asked, answered) of requests that wait, then compute: first come, first served at every place."""
+    order, answers = count(), []
+    free = [min(places(application, setting), 1e9), application.shared, float(min(setting.workers, application.cores))]
+    queues: list[deque[float]] = [deque(), deque(), deque()]
+    held = (0.0, application.wait_s, application.cpu_s)
+    events: list[tuple[float, int, str, int, float]] = []
+
+    def enter(now: float, station: int, asked: float) -> None:
+        queues[station].append(asked)
+        start(now, station)
+
+    def start(now: float, station: int) -> None:
+        while queues[station] and free[station] >= 1:
+            free[station] -= 1
+            asked = queues[station].popleft()
+            if station == 0:
+                enter(now, 1, asked)
+            else:
+                heapq.heappush(events, (now + held[station], next(order), "done", station, asked))
+
+    cycle = application.wait_s + application.cpu_s
+    begins = [number / rate for number in range(ANSWERS * 2)] if rate else [n * cycle / users for n in range(users)]
+    for at in begins:
+        heapq.heappush(events, (at, next(order), "asks", 0, at))
+    wanted = ANSWERS * 2 if rate else ANSWERS + 4 * users
+    while events and len(answers) < wanted:
+        now, _, what, station, asked = heapq.heappop(events)
+        if what == "asks":
+            enter(now, 0, asked)
+            continue
+        free[station] += 1
+        start(now, station)
+        if station == 1:
+            enter(now, 2, asked)
+        else:
+            free[0] += 1
+            start(now, 0)
+            answers.append((asked, now))
+            if not rate:
+                heapq.heappush(events, (now, next(order), "asks", 0, now))
+    return answers
+
+
+@dataclass
+class SimulatedService:
+    rig: "SimulatedRig"
+    setting: Setting
+
+    def scale(self, workers: int) -> bool:
+        self.setting = Setting(workers, self.setting.worker_class, self.setting.threads, self.setting.pool_size)
+        self.rig.now += LIVE_S
+        self.rig.scaled += 1
+        return self.rig.is_live
+
+    def measure(self, *, users: int = 0, rate: float = 0.0, seconds: float) -> Observation:
+        self.rig.measured.append((self.setting, users or rate))
+        if self.rig.interrupts_at == len(self.rig.measured):
+            raise KeyboardInterrupt
+        found = observe(self.rig.application, self.setting, users, rate, seconds, self.rig.random)
+        self.rig.now += seconds + found.mean_ms / 1000 * 2
+        return found
+
+    def pss_mb(self) -> float:
+        return memory(self.setting)
+
+
+@dataclass
+class SimulatedRig:
+    application: Application
+    seed: int = 1
+    is_live: bool = True
+    interrupts_at: int = 0
+    now: float = 0.0
+    scaled: int = 0
+    alive: int = 0
+    measured: list[tuple[Setting, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        cores = frozenset(range(self.application.cores))
+        self.share = Share(cores, frozenset({self.application.cores}), cores)
+
+    @contextmanager
+    def serve(self, setting: Setting) -> Iterator[SimulatedService]:
+        self.now += START_S
+        if setting in self.application.refuses:
+            raise LabError(f"{setting}: it does not start")
+        self.alive += 1
+        try:
+            yield SimulatedService(self, setting)
+        finally:
+            self.alive -= 1
+
+
+def memory(setting: Setting) -> float:
+    each = ONE_CLASS_MB.get(setting.worker_class, 20.0)
+    return 20 + each * setting.workers + 0.05 * setting.workers * setting.threads
+
+
+def observe(  # noqa: PLR0917
+    application: Application, setting: Setting, users: int, rate: float, seconds: float, noise: random.Random
+) -> Observation:
+    """The middle of a long run, as a window shows it."""
+    answers = run(application, setting, users, rate)
+    kept = answers[len(answers) // 2 :]
+    span = kept[-1][1] - kept[0][1]
+    factor = noise.lognormvariate(0, application.noise) if application.noise else 1.0
+    throughput = (len(kept) - 1) / span * (factor if not rate else 1.0)
+    times = sorted((done - asked) * 1000 / factor for asked, done in kept)
+    return Observation(
+        setting=setting,
+        users=users,
+        rate=rate,
+        seconds=seconds,
+        throughput_rps=throughput * (1 - application.errors),
+        error_ratio=application.errors,
+        mean_ms=fmean(times),
+        p50_ms=times[len(times) // 2],
+        p95_ms=times[int(len(times) * 0.95)],
+        p99_ms=times[int(len(times) * 0.99)],
+        answers=max(1, round(throughput * seconds)),
+        cpu_ms_per_request=application.cpu_s * 1000 / factor,
+        cores_used=throughput * application.cpu_s,
+        pss_mb=memory(setting),
+        processes=setting.workers + 1,
+        threads=setting.workers * max(1, setting.threads),
+        accept_queue_max=0,
+        generator_cpu_ratio=application.generator,
+        foreign_ratio=0.0,
+        steal_ratio=application.steal,
+        late_p99_ms=0.0,
+    )
+
+
+def best(application: Application, settings: tuple[Setting, ...], users: int) -> float:
+    """What an exhaustive sweep of the noiseless service finds."""
+    quiet = Application(application.wait_s, application.cpu_s, application.cores, application.room, application.shared)
+    return max(truth(quiet, one, users) for one in settings)
+
+
+def truth(application: Application, setting: Setting, users: int) -> float:
+    quiet = Application(application.wait_s, application.cpu_s, application.cores, application.room, application.shared)
+    return observe(quiet, setting, users, 0.0, 4.0, random.Random(0)).throughput_rps

@@ -1,0 +1,137 @@
+"""What is read off measured windows, the laws on top of it, and the fitted law of scalability."""
+
+import math
+import random
+from dataclasses import replace
+
+import pytest
+from simulated import Application, memory, observe
+
+from waitlab.target.observation import Observation
+from waitlab.target.settings import Setting
+from waitlab.tune import usl
+from waitlab.tune.demands import demands
+from waitlab.tune.objective import Objective
+from waitlab.tune.predicted import can_meet, meets, predict
+
+SYNC, EIGHT = Setting(1, "sync", 1), Setting(2, "gthread", 8)
+USERS = Objective(users=100)
+
+
+def window(application: Application, setting: Setting, users: int = 0, rate: float = 0.0) -> Observation:
+    return observe(application, setting, users, rate, 3.0, random.Random(1))
+
+
+def test_wait_and_cpu_of_a_request_come_from_one_user_alone() -> None:
+    found = demands("sync", [window(Application(0.2, 0.005), SYNC, 1)], 1)
+    assert found.wait_s == pytest.approx(0.2, rel=0.01)
+    assert found.cpu_s == pytest.approx(0.005)
+    assert found.least_cpu_s < found.cpu_s, "the kernel's ticks leave some of it open"
+    assert found.think_s == 0
+
+
+def test_a_users_rest_is_what_little_s_law_is_short_of() -> None:
+    alone = replace(window(Application(0.1, 0.001), SYNC, 1), throughput_rps=1 / (0.101 + 0.5))
+    assert demands("sync", [alone], 1).think_s == pytest.approx(0.5, rel=0.02)
+
+
+def test_memory_is_the_first_worker_and_each_further_one() -> None:
+    seen = [window(Application(0.1, 0.001), Setting(workers, "sync", 1), 10) for workers in (1, 2, 6)]
+    found = demands("sync", seen, 1)
+    assert found.pss_mb(Setting(4, "sync", 1)) == pytest.approx(memory(Setting(4, "sync", 1)), rel=0.01)
+    alone = demands("sync", seen[:1], 1)
+    assert alone.least_mb(Setting(4, "sync", 1)) < memory(Setting(4, "sync", 1)) < alone.pss_mb(Setting(4, "sync", 1))
+
+
+@pytest.mark.parametrize("room", [1, 40])
+def test_a_worker_that_has_room_for_so_many_is_found_out(room: int) -> None:
+    one = Setting(1, "asgi")
+    application = Application(0.2, 0.001, room=room)
+    found = demands("asgi", [window(application, one, 1), window(application, one, 100)], 1)
+    assert found.rooms == {0: pytest.approx(room, rel=0.1)}
+    assert predict(Setting(2, "asgi"), found, USERS, 1).throughput_rps == pytest.approx(2 * room / 0.201, rel=0.1)
+
+
+def test_a_worker_without_a_limit_has_none() -> None:
+    application = Application(0.2, 0.001)
+    seen = [window(application, Setting(1, "asgi"), users) for users in (1, 100)]
+    found = demands("asgi", seen, 1)
+    assert not found.rooms
+    assert predict(Setting(1, "asgi"), found, USERS, 1).bounds[0].name == "users"
+
+
+def test_windows_without_answers_say_nothing() -> None:
+    with pytest.raises(ValueError, match="no window"):
+        demands("sync", [replace(window(Application(0.1, 0), SYNC, 1), answers=0)], 1)
+
+
+@pytest.mark.parametrize(
+    ("application", "setting", "name"),
+    [
+        (Application(0.2, 0.001), EIGHT, "threads"),
+        (Application(0.2, 0.001), Setting(4, "sync", 1), "workers"),
+        (Application(0.2, 0.001), Setting(4, "gthread", 64), "users"),
+        (Application(0.0, 0.01), Setting(1, "sync", 1), "CPU"),
+        (Application(0.0, 0.01, cores=2), Setting(1, "gthread", 4), "one core a worker"),
+        (Application(0.0, 0.01, cores=2), Setting(3, "sync", 1), "CPU"),
+    ],
+)
+def test_the_tightest_law_is_what_a_simulated_service_gives(
+    application: Application, setting: Setting, name: str
+) -> None:
+    found = demands(setting.worker_class, [window(application, SYNC, 1)], application.cores)
+    predicted = predict(setting, found, USERS, application.cores)
+    measured = window(application, setting, 100)
+    assert predicted.bounds[0].name == name
+    assert measured.throughput_rps == pytest.approx(predicted.throughput_rps, rel=0.05)
+    assert measured.mean_ms == pytest.approx(predicted.mean_ms, rel=0.1)
+    assert predicted.ceiling_rps >= measured.throughput_rps * 0.97
+
+
+def test_near_a_knee_less_is_expected_than_each_law_allows() -> None:
+    application, setting = Application(0.1, 0.01), Setting(1, "gthread", 11)
+    predicted = predict(setting, demands("gthread", [window(application, SYNC, 1)], 1), USERS, 1)
+    assert predicted.expected_rps < 0.95 * predicted.throughput_rps
+    assert predicted.expected_rps < window(application, setting, 100).throughput_rps * 1.02
+
+
+def test_arrivals_are_met_below_capacity_and_in_time() -> None:
+    found = demands("gthread", [window(Application(0.2, 0.001), SYNC, 1)], 1)
+    few, many = Setting(1, "gthread", 16), Setting(1, "gthread", 32)
+    asked = Objective(rate=100, p95_ms=300)
+    assert not can_meet(predict(few, found, asked, 1), asked)
+    assert meets(predict(many, found, asked, 1), asked)
+    assert not can_meet(predict(many, found, replace(asked, p95_ms=150), 1), replace(asked, p95_ms=150))
+    assert math.isinf(predict(few, found, asked, 1).mean_ms)
+
+
+def law(n: float, one: float, contention: float, coherency: float) -> float:
+    return one * n / (1 + contention * (n - 1) + coherency * n * (n - 1))
+
+
+@pytest.mark.parametrize(("contention", "coherency"), [(0.05, 0.01), (0.0, 0.02), (0.3, 0.0), (0.0, 0.0)])
+def test_the_law_of_scalability_is_found_again(contention: float, coherency: float) -> None:
+    found = usl.fit([(n, law(n, 100, contention, coherency)) for n in (1, 2, 3, 4, 6, 8)])
+    assert found
+    assert (found.one_rps, found.contention, found.coherency) == pytest.approx((100, contention, coherency), abs=1e-6)
+    assert found.spread == pytest.approx(0, abs=1e-9)
+    assert (found.peak is None) == (coherency == 0)
+
+
+def test_more_than_twice_as_much_from_two_is_no_negative_contention() -> None:
+    found = usl.fit([(1, 100), (2, 210), (4, 430)])
+    assert found
+    assert (found.contention, found.coherency) == (0, 0)
+    assert found.one_rps == pytest.approx(104, abs=2)
+
+
+def test_a_law_of_three_figures_needs_three_worker_counts() -> None:
+    assert usl.fit([(1, 100), (2, 190), (2, 195)]) is None
+    assert usl.fit([]) is None
+
+
+def test_a_peak_far_beyond_what_was_measured_is_not_told() -> None:
+    found = usl.fit([(n, law(n, 100, 0.01, 0.0001)) for n in (1, 2, 3)])
+    assert found
+    assert found.peak is None
+    assert "no peak in sight, from 3 worker counts only" in found.told

@@ -1,0 +1,203 @@
+"""The search, on services that are simulated: few windows, and nobody shown better than what it recommends."""
+
+import json
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from simulated import Application, SimulatedRig, best, memory, truth
+
+from tests.pages import parsed
+from waitlab.errors import LabError
+from waitlab.target import Choices, Setting, Target
+from waitlab.target.rig import Rig
+from waitlab.tune import record, told
+from waitlab.tune.answer import Answer, answer
+from waitlab.tune.objective import Objective
+from waitlab.tune.page import page
+from waitlab.tune.run import SECONDS, Budget, Step, tune, windows
+from waitlab.tune.search import Knowledge, following
+
+GUNICORN = Choices((1, 2, 3, 4, 6, 8, 12, 16), ("sync", "gthread"), (1, 4, 8, 16, 32, 64))
+UVICORN = Choices((1, 2, 3, 4, 6, 8, 12, 16), ("asgi",))
+USERS = Objective(users=100)
+IO, COMPUTING, MIXED = Application(0.2, 0.001), Application(0.0, 0.01), Application(0.1, 0.01)
+
+
+def tuned(
+    application: Application, choices: Choices, objective: Objective = USERS, seed: int = 1, **how: Any
+) -> tuple[Answer, SimulatedRig]:
+    rig = SimulatedRig(application, seed, **how)
+    candidates = choices.settings()
+    known = Knowledge(objective, float(application.cores), candidates)
+    budget = Budget(SECONDS, windows(len(candidates)), 0.0, lambda: rig.now)
+    is_whole = tune(known, cast(Rig, rig), lambda step: None, budget)
+    assert rig.alive == 0
+    target = Target(
+        name="orders",
+        directory=cast(Any, None),
+        health="/",
+        choices=choices,
+        kind="command",
+        words="gunicorn shop:app --workers {workers} --worker-class {worker_class} --threads {threads}",
+    )
+    return answer(target, known, rig.now, is_whole), rig
+
+
+@pytest.mark.parametrize("application", [IO, COMPUTING, MIXED, Application(0.05, 0.005, cores=2)], ids=str)
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+def test_the_recommended_is_as_good_as_the_best_of_a_sweep_for_a_quarter_of_it(
+    application: Application, noise: float
+) -> None:
+    application = replace(application, noise=noise)
+    found, rig = tuned(application, GUNICORN)
+    assert found.recommended
+    most = best(application, GUNICORN.settings(), 100)
+    assert truth(application, found.recommended.setting, 100) >= 0.95 * most
+    cheaper = [one for one in GUNICORN.settings() if memory(one) < 0.9 * memory(found.recommended.setting)]
+    assert all(truth(application, one, 100) < 0.97 * most for one in cheaper)
+    assert len(rig.measured) <= 3 * len(GUNICORN.settings()) / 4
+    assert rig.now < 180
+
+
+@pytest.mark.parametrize(
+    ("room", "workers"),
+    [(float("inf"), 1), (40, 3), (1, 16)],
+    ids=["it awaits", "forty tokens", "it blocks its loop"],
+)
+def test_how_many_requests_a_worker_has_room_for_is_found_out(room: float, workers: int) -> None:
+    found, rig = tuned(Application(0.2, 0.001, room=room), UVICORN)
+    assert found.recommended
+    assert found.recommended.setting.workers == workers
+    assert len(rig.measured) <= 8
+
+
+def test_a_pool_that_all_share_is_noticed_and_named_as_none_of_the_laws() -> None:
+    found, rig = tuned(Application(0.05, 0.001, shared=10), GUNICORN)
+    assert found.recommended
+    assert truth(Application(0.05, 0.001, shared=10), found.recommended.setting, 100) >= 0.95 * 200
+    assert found.recommended.setting.workers == 1
+    assert found.limits
+    assert found.limits.binding.name == "something that the laws do not name"
+    assert "10" in found.limits.binding.text
+    assert len(rig.measured) <= 20
+
+
+def test_the_limit_and_the_next_one_are_named_with_their_formulas() -> None:
+    found, _ = tuned(IO, GUNICORN)
+    assert found.limits
+    assert found.limits.following
+    assert (found.limits.binding.name, found.limits.following.name) == ("users", "threads")
+    assert found.limits.binding.text.startswith("100 users / (0.2 s + 0.001 s)")
+    assert found.margins["throughput"] == pytest.approx(0.28, abs=0.02)
+    assert "3 workers" in found.rule_of_thumb
+    assert "97% less" in found.rule_of_thumb
+
+
+def test_memory_is_never_above_its_limit() -> None:
+    found, _ = tuned(IO, GUNICORN, Objective(users=100, memory_mb=45))
+    assert found.recommended
+    assert found.recommended.achieved
+    assert found.recommended.achieved.pss_mb
+    assert found.recommended.achieved.pss_mb <= 45
+    assert found.recommended.setting == Setting(1, "gthread", 64)
+    assert found.margins["memory"] > 0
+
+
+def test_arrivals_are_carried_by_the_cheapest_that_keeps_the_time() -> None:
+    found, rig = tuned(IO, GUNICORN, Objective(rate=100, p95_ms=260))
+    assert found.recommended
+    assert found.recommended.setting == Setting(1, "gthread", 32)
+    assert found.limits
+    assert found.limits.binding.name == "threads"
+    assert found.margins["rate"] == pytest.approx(0.59, abs=0.03)
+    assert len(rig.measured) < 8
+
+
+@pytest.mark.parametrize(
+    ("objective", "stands"),
+    [
+        (Objective(rate=150), "it carries"),
+        (Objective(users=100, p95_ms=50), "its p95 is"),
+        (Objective(users=100, memory_mb=20), "it takes"),
+    ],
+    ids=["arrivals", "time", "memory"],
+)
+def test_no_setting_meets_it_is_an_answer(objective: Objective, stands: str) -> None:
+    found, _ = tuned(COMPUTING, GUNICORN, objective)
+    assert found.recommended is None
+    assert found.nearest
+    assert stands in found.in_the_way[0]
+    assert told.headline(found).startswith("No setting meets this objective")
+    assert record.as_json(found)["recommendation"] is None
+    assert record.as_json(found)["nearest"]["misses"] == list(found.in_the_way)
+
+
+def test_workers_change_live_where_the_server_can() -> None:
+    _, rig = tuned(Application(0.2, 0.001, room=40), UVICORN)
+    assert rig.scaled > 0
+    _, other = tuned(Application(0.2, 0.001, room=40), UVICORN, is_live=False)
+    assert {one for one, _ in rig.measured} == {one for one, _ in other.measured}
+
+
+def test_what_was_measured_is_told_when_it_is_interrupted() -> None:
+    found, _ = tuned(MIXED, GUNICORN, interrupts_at=3)
+    assert not found.is_whole
+    assert found.recommended
+    assert found.known.windows == 2
+    assert told.summary(found).startswith("Interrupted")
+    assert any("measured once only" in one for one in found.doubts)
+
+
+def test_a_setting_that_does_not_start_is_a_finding_and_not_the_end() -> None:
+    application = Application(0.1, 0.01, refuses=(Setting(1, "gthread", 16),))
+    found, _ = tuned(application, GUNICORN)
+    assert found.recommended
+    row = next(one for one in found.candidates if one.setting == Setting(1, "gthread", 16))
+    assert "it does not start" in row.why
+
+
+def test_a_service_that_does_not_start_at_all_is_the_end() -> None:
+    application = Application(0.1, 0.01, refuses=GUNICORN.settings())
+    with pytest.raises(LabError, match="does not start"):
+        tuned(application, GUNICORN)
+
+
+def test_a_tired_generator_is_the_limit_that_is_named() -> None:
+    found, _ = tuned(Application(0.2, 0.001, generator=0.95), GUNICORN)
+    assert found.limits
+    assert found.limits.binding.name == "load generator"
+    assert any("load generator" in one for one in found.doubts)
+
+
+def test_the_answer_is_whole_in_json_table_and_page() -> None:
+    found, _ = tuned(MIXED, GUNICORN)
+    known = json.loads(json.dumps(record.as_json(found), allow_nan=False))
+    assert {"recommendation", "predicted", "achieved", "limit", "candidates"} <= known.keys()
+    assert known["recommendation"]["command"].startswith("gunicorn shop:app --workers 1 --worker-class gthread")
+    assert known["recommendation"]["variables"] == {"WORKERS": "1", "WORKER_CLASS": "gthread", "THREADS": "16"}
+    assert known["achieved"]["throughput_rps"] == pytest.approx(known["predicted"]["throughput_rps"], rel=0.1)
+    assert len(known["candidates"]) == len(GUNICORN.settings())
+    assert len(told.table(found)) == len(GUNICORN.settings())
+    text = page(found)
+    assert parsed(text)
+    assert text.count('class="ring"') == sum(one.achieved is None for one in found.candidates)
+    assert "gthread, 1 worker, 16 threads" in text
+
+
+def test_each_step_is_told_with_the_time_that_is_left() -> None:
+    steps: list[Step] = []
+    rig = SimulatedRig(IO)
+    known = Knowledge(USERS, 1.0, GUNICORN.settings())
+    tune(known, cast(Rig, rig), steps.append, Budget(SECONDS, 42, 0.0, lambda: rig.now))
+    assert [step.done for step in steps] == list(range(len(rig.measured)))
+    assert steps[0].doing == "one user alone"
+    assert steps[0].left_s > steps[-1].left_s > 0
+
+
+def test_time_that_is_over_ends_it() -> None:
+    rig = SimulatedRig(Application(0.05, 0.001, shared=10))
+    known = Knowledge(USERS, 1.0, GUNICORN.settings())
+    tune(known, cast(Rig, rig), lambda step: None, Budget(30, 42, 0.0, lambda: rig.now))
+    assert rig.now <= 30
+    assert following(known) is not None

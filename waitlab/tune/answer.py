@@ -1,0 +1,162 @@
+"""The answer of a tuning: one setting, what limits it, what would next, why not 2 x cores + 1, and every candidate."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from waitlab.capacity import figure
+from waitlab.target.settings import Setting
+from waitlab.target.target import Target
+from waitlab.tune import limits, usl
+from waitlab.tune.choose import Choice, Standing
+from waitlab.tune.doubts import doubts
+from waitlab.tune.limits import Achieved, Limits
+from waitlab.tune.objective import PRACTICALLY
+from waitlab.tune.predicted import Predicted
+from waitlab.tune.search import Knowledge
+from waitlab.tune.usl import Usl
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row of the table. `foretold`: what was expected before it was measured, or is now of one that was not."""
+
+    setting: Setting
+    foretold: Predicted
+    achieved: Achieved | None
+    standing: Standing | None
+    why: str
+    rates: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """All there is to say. `recommended` is None where no setting meets the objective, or nothing was measured;
+    `nearest` is then what comes next to it, and `in_the_way` what it misses.
+    """
+
+    target: str
+    known: Knowledge
+    recommended: Candidate | None
+    nearest: Candidate | None
+    in_the_way: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    best: tuple[Setting, ...]
+    limits: Limits | None
+    rule_of_thumb: str
+    margins: Mapping[str, float]
+    scalability: Usl | None
+    doubts: tuple[str, ...]
+    command: str
+    variables: Mapping[str, str]
+    seconds: float
+    is_whole: bool
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The recommended, or else the nearest."""
+        return self.recommended or self.nearest
+
+
+def answer(target: Target, known: Knowledge, seconds: float, is_whole: bool) -> Answer:
+    """What the measured windows say. `is_whole`: it was not interrupted."""
+    choice, predictions = known.choice(), known.predictions()
+    rows = {one: _candidate(one, known, choice, predictions[one]) for one in known.candidates}
+    recommended = rows[choice.recommended] if choice.recommended else None
+    nearest = rows[choice.nearest] if choice.nearest else None
+    chosen = recommended or nearest
+    found = limits.limits(chosen.setting, known, predictions[chosen.setting]) if chosen else None
+    return Answer(
+        target=target.name,
+        known=known,
+        recommended=recommended,
+        nearest=nearest,
+        in_the_way=tuple(_in_the_way(nearest, known, predictions)) if not recommended else (),
+        candidates=tuple(sorted(rows.values(), key=lambda row: known.cost(row.setting))),
+        best=choice.best,
+        limits=found,
+        rule_of_thumb=limits.rule_of_thumb(chosen.setting, known) if chosen else "",
+        margins=limits.margins(chosen.achieved, found, known) if chosen and chosen.achieved and found else {},
+        scalability=_scalability(chosen, known) if chosen else None,
+        doubts=tuple(_all_doubts(known, choice)),
+        command=target.typed(chosen.setting) if chosen and target.words else "",
+        variables=target.variables(chosen.setting) if chosen else {},
+        seconds=seconds,
+        is_whole=is_whole,
+    )
+
+
+def _candidate(setting: Setting, known: Knowledge, choice: Choice, predicted: Predicted) -> Candidate:
+    seen = known.seen.get(setting, [])
+    foretold = known.foretold.get(setting, predicted)
+    if not seen:
+        return Candidate(setting, foretold, None, None, _why_not_measured(setting, known, choice, predicted))
+    standing = choice.of(setting)
+    rates = tuple(one.throughput_rps for one in seen)
+    return Candidate(setting, foretold, limits.achieved(seen), standing, _why(standing, choice, known), rates)
+
+
+def _why(standing: Standing, choice: Choice, known: Knowledge) -> str:
+    """In what way it is the one, or is not."""
+    if standing.misses:
+        return "; ".join(miss.told for miss in standing.misses)
+    if standing.setting == choice.recommended:
+        return "recommended: the cheapest of the best" if len(choice.best) > 1 else "recommended"
+    away = f"{standing.ratio - 1:+.1%} of the best"
+    if standing.low is not None and standing.high is not None:
+        away += f" ({standing.low - 1:+.1%} to {standing.high - 1:+.1%})"
+    if standing.verdict == "worse":
+        return away
+    costs = choice.recommended and known.cost(standing.setting) > known.cost(choice.recommended)
+    return f"as good, and costs more: {away}" if costs else f"not shown worse, though less by its mean: {away}"
+
+
+def _why_not_measured(setting: Setting, known: Knowledge, choice: Choice, predicted: Predicted) -> str:
+    if setting in known.failed:
+        return f"could not be measured: {known.failed[setting]}"
+    limit = known.objective.memory_mb
+    if limit and predicted.least_mb > limit:
+        return f"needs {figure(predicted.least_mb)} MB at least"
+    if choice.top is None:
+        return f"not measured: at most {figure(predicted.ceiling_rps)}/s"
+    top = known.objective.value(known.means()[choice.top])
+    if known.objective.value(predicted.ceiling_rps) < (1 - PRACTICALLY) * top:
+        return f"not measured: {figure(predicted.ceiling_rps)}/s at most"
+    if choice.recommended and known.cost(setting) > known.cost(choice.recommended):
+        return "not measured: costs more and cannot be better"
+    return "not measured: less of what was too little already, or time was over"
+
+
+def _in_the_way(nearest: Candidate | None, known: Knowledge, predictions: Mapping[Setting, Predicted]) -> Iterator[str]:
+    """What stands between the objective and the nearest setting; without one, what the demands alone rule out."""
+    if nearest and nearest.standing:
+        yield from (miss.told for miss in nearest.standing.misses)
+        return
+    objective = known.objective
+    own_ms = min(one.own_ms for one in predictions.values())
+    if objective.p95_ms and own_ms > objective.p95_ms:
+        yield f"a request alone takes {figure(own_ms)} ms, {objective.p95_ms:g} ms are asked for"
+    most = max(one.ceiling_rps for one in predictions.values())
+    if objective.rate and most < objective.rate:
+        yield f"no candidate can carry more than {figure(most)}/s"
+    least = min(one.least_mb for one in predictions.values())
+    if objective.memory_mb and least > objective.memory_mb:
+        yield f"the smallest needs {figure(least)} MB, {objective.memory_mb:g} MB are allowed"
+
+
+def _scalability(chosen: Candidate, known: Knowledge) -> Usl | None:
+    """The law through all that differ from the chosen setting in their number of workers alone."""
+    own = chosen.setting
+    alike = [
+        (one.workers, window.throughput_rps)
+        for one, those in known.seen.items()
+        if (one.worker_class, one.threads, one.pool_size) == (own.worker_class, own.threads, own.pool_size)
+        for window in those
+    ]
+    return usl.fit(alike)
+
+
+def _all_doubts(known: Knowledge, choice: Choice) -> Iterator[str]:
+    think_s = max((one.think_s for one in known.demands().values()), default=0.0)
+    yield from doubts(known.observations, choice.recommended, think_s)
+    if choice.recommended and len(known.seen[choice.recommended]) < 2:
+        yield "the recommended setting was measured once only: time or windows were over"

@@ -1,0 +1,155 @@
+"""What one request asks of the service, and one worker of the machine: read off the windows that were measured.
+
+The wait w and the CPU c of a request, the rest Z of a user, the memory of the first worker and of each further one,
+and how many requests a worker has room for where its class does not say. Pure: numbers in, numbers out.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+
+from waitlab.target.observation import Observation
+from waitlab.target.settings import Setting
+
+GREENLETS = 1_000  # gunicorn's worker_connections
+TICK_S = 0.01  # the kernel accounts CPU in these
+OTHER_CLASS = 0.7  # of the CPU a request that one class needs, another may need
+REST = 0.05  # of a response time: below it what users do between answers is the generator's own time
+SHORTER = 0.95  # of one user's response time: what is below it under load is no noise
+LIMITED = 0.85  # of what all else allows: a worker that gives less has no room for more
+PRELOADED = 0.3  # of the first worker's memory, that a further one takes at least
+
+
+@dataclass(frozen=True)
+class Demands:
+    """Seconds a request, MB (PSS) a worker. `least_...`: it may be as little as that.
+
+    `rooms`: threads of a worker -> the requests that it has at once, where its class leaves that open and a limit was
+    seen. `tail`: the p95 of a loaded window by its mean.
+    """
+
+    wait_s: float
+    cpu_s: float
+    least_cpu_s: float
+    think_s: float = 0.0
+    first_mb: float = 0.0
+    further_mb: float = 0.0
+    least_further_mb: float = 0.0
+    tail: float = 1.0
+    rooms: Mapping[int, float] = field(default_factory=dict)
+
+    def of_worker(self, setting: Setting) -> float:
+        """How many requests one of its workers serves at once; infinite where no limit is known."""
+        known = known_places(setting)
+        if known is not None or not self.rooms:
+            return math.inf if known is None else known
+        seen = max(self.rooms)
+        if setting.threads in self.rooms or not seen:
+            return self.rooms[setting.threads if setting.threads in self.rooms else seen]
+        return self.rooms[seen] * setting.threads / seen
+
+    def pss_mb(self, setting: Setting) -> float:
+        """M1 + (W - 1) m, the law `memory`; 0 while nothing is known."""
+        return self.first_mb + (setting.workers - 1) * self.further_mb
+
+    def least_mb(self, setting: Setting) -> float:
+        """What it takes at least."""
+        return self.first_mb + (setting.workers - 1) * self.least_further_mb
+
+
+def known_places(setting: Setting) -> float | None:
+    """How many requests a worker of this class serves at once; None where that depends on the application."""
+    threads = float(max(1, setting.threads))
+    return {"sync": 1.0, "gthread": threads, "gevent": float(GREENLETS)}.get(setting.worker_class)
+
+
+def demands(worker_class: str, seen: Sequence[Observation], cores: float) -> Demands:
+    """Of one worker class, from at least one window of any class; what only another class has shown is borrowed.
+
+    ValueError where no window has answers.
+    """
+    answered = [one for one in seen if one.answers and one.mean_ms > 0]
+    own = [one for one in answered if one.setting.worker_class == worker_class]
+    cpu_s, error_s = _cpu(own or answered)
+    alone_s, think_s = _alone(answered)
+    first, further, least = _memory(own or answered)
+    found = Demands(
+        wait_s=max(0.0, alone_s - cpu_s),
+        cpu_s=cpu_s,
+        least_cpu_s=max(0.0, cpu_s - error_s) * (1.0 if own else OTHER_CLASS),
+        think_s=think_s,
+        first_mb=first,
+        further_mb=further,
+        least_further_mb=least,
+        tail=_tail(own or answered),
+    )
+    return replace(found, rooms=_rooms(own, found, cores))
+
+
+def _cpu(seen: Sequence[Observation]) -> tuple[float, float]:
+    """CPU seconds a request, all windows together, and what the kernel's ticks leave open of it."""
+    told = [one for one in seen if one.cpu_ms_per_request is not None]
+    answers = sum(one.answers for one in told)
+    if not answers:
+        return 0.0, 0.0
+    spent = math.fsum((one.cpu_ms_per_request or 0.0) * one.answers for one in told) / 1000
+    ticks = math.fsum(TICK_S * max(1, one.setting.workers) for one in told)
+    return spent / answers, min(ticks, spent) / answers
+
+
+def _alone(seen: Sequence[Observation]) -> tuple[float, float]:
+    """The response time without any queue, and a user's rest between two answers: seconds.
+
+    Of one user alone; but no mean response time can be shorter than a request's own, so that a clearly shorter one
+    under load is nearer to it.
+    """
+    if not seen:
+        raise ValueError("no window has answers")
+    alone = [one for one in seen if one.users == 1]
+    shortest = min(one.mean_ms for one in seen) / 1000
+    own = fmean(one.mean_ms for one in alone) / 1000 if alone else shortest
+    rests = [1 / one.throughput_rps - one.mean_ms / 1000 for one in alone if one.throughput_rps]
+    rest = min(rests, default=0.0)
+    shortest = own if shortest > SHORTER * own else shortest
+    return shortest, rest if rest > max(REST * shortest, TICK_S) else 0.0
+
+
+def _memory(seen: Sequence[Observation]) -> tuple[float, float, float]:
+    """PSS of the first worker (with its master), of a further one, and what that one takes at least: MB.
+
+    By least squares over the worker counts. From one count alone the further ones are as large as the share of each, so
+    that what is predicted is too much rather than too little; at least they are what preloading was seen to leave.
+    """
+    most: dict[int, float] = {}
+    for one in seen:
+        if one.pss_mb:
+            most[one.setting.workers] = max(most.get(one.setting.workers, 0.0), one.pss_mb)
+    if len(most) < 2:
+        return next(((mb / count, mb / count, PRELOADED * mb / count) for count, mb in most.items()), (0.0, 0.0, 0.0))
+    middle, height = fmean(most), fmean(most.values())
+    scale = math.fsum((count - middle) ** 2 for count in most)
+    slope = max(0.0, math.fsum((count - middle) * (mb - height) for count, mb in most.items()) / scale)
+    return max(0.0, height + (1 - middle) * slope), slope, slope
+
+
+def _tail(seen: Sequence[Observation]) -> float:
+    loaded = [one.p95_ms / one.mean_ms for one in seen if one.users != 1 and one.p95_ms]
+    return max(1.0, fmean(loaded)) if loaded else 1.0
+
+
+def _rooms(own: Sequence[Observation], found: Demands, cores: float) -> dict[int, float]:
+    """X (w + c) / W, for each number of threads with which a window gave clearly less than load and CPU allow."""
+    held, rooms = found.wait_s + found.cpu_s, {}
+    for threads in {one.setting.threads for one in own}:
+        those = [one for one in own if one.setting.threads == threads]
+        if any(one.throughput_rps < LIMITED * _allowed(one, found, cores) for one in those):
+            rooms[threads] = max([1.0, *(one.throughput_rps * held / one.setting.workers for one in those)])
+    return rooms
+
+
+def _allowed(one: Observation, found: Demands, cores: float) -> float:
+    """What the load asks for, or less where the CPU gives less."""
+    cycle = found.wait_s + found.cpu_s + found.think_s
+    asked = one.rate or (one.users / cycle if cycle else math.inf)
+    return min(asked, min(one.setting.workers, cores) / found.cpu_s if found.cpu_s else math.inf)

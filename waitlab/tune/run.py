@@ -1,0 +1,193 @@
+"""One tuning: demands first, then the candidates that matter, then the best of them again, within a budget."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from statistics import fmean
+from types import TracebackType
+
+from waitlab.errors import LabError
+from waitlab.target.observation import Observation
+from waitlab.target.rig import Rig
+from waitlab.target.service import Service
+from waitlab.target.settings import Setting
+from waitlab.tune import search
+from waitlab.tune.objective import Objective
+from waitlab.tune.predicted import Predicted
+from waitlab.tune.search import FEW_USERS, Knowledge
+
+SECONDS = 165.0  # in all; what is under way when they are over is no longer than some seconds
+SWEEP_REPEATS, SHARE = 3, 1 / 4  # an exhaustive sweep measures each candidate so often, and we a quarter of that
+FEWEST_WINDOWS = 8  # for demands, a candidate or two, and their repeats
+PROBE_S, WINDOW_S, LONGEST_S = 2.0, 3.0, 10.0
+ANSWERS, ANSWERS_OF_P95, FEWEST_ANSWERS = 60, 220, 5  # p95: ten beyond it, as rule G10 asks
+FIRST_GUESS_S = 8.0  # for a window, with the start before it
+MOST_FAILED = 3  # candidates in a row that cannot be measured: what ails them will ail the next one too
+
+Told = Callable[["Step"], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a tuning is: `done` of at most `of` windows, this one `doing` something; `left_s` of its time is left."""
+
+    done: int
+    of: int
+    doing: str
+    left_s: float
+
+
+@dataclass
+class Budget:
+    """What a tuning may take. `windows` are those that are measured, of whatever load."""
+
+    seconds: float
+    windows: int
+    began: float
+    now: Callable[[], float] = time.monotonic
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left."""
+        return self.seconds - (self.now() - self.began)
+
+
+def windows(candidates: int) -> int:
+    """How many windows a tuning may measure: a quarter of what an exhaustive sweep would."""
+    return max(FEWEST_WINDOWS, math.floor(candidates * SWEEP_REPEATS * SHARE))
+
+
+class Bench(AbstractContextManager["Bench"]):
+    """One service at a time, given more or fewer workers live where that is all that changes and the server can."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self._open: AbstractContextManager[Service] | None = None
+        self._service: Service | None = None
+        self._setting: Setting | None = None
+
+    def measure(self, setting: Setting, users: int, rate: float, seconds: float) -> Observation:
+        """A window of this setting; LabError as the rig has them."""
+        return self._serving(setting).measure(users=users, rate=rate, seconds=seconds)
+
+    def _serving(self, setting: Setting) -> Service:
+        if self._service and self._setting == setting:
+            return self._service
+        if self._service and self._differs_in_workers(setting) and self._service.scale(setting.workers):
+            self._setting = setting
+            return self._service
+        self.close()
+        opened = self._rig.serve(setting)
+        self._service, self._open, self._setting = opened.__enter__(), opened, setting
+        return self._service
+
+    def _differs_in_workers(self, setting: Setting) -> bool:
+        mine = self._setting
+        return mine is not None and (mine.worker_class, mine.threads, mine.pool_size) == (
+            setting.worker_class,
+            setting.threads,
+            setting.pool_size,
+        )
+
+    def close(self) -> None:
+        """End the service that runs."""
+        opened, self._open, self._service, self._setting = self._open, None, None, None
+        if opened:
+            opened.__exit__(None, None, None)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def tune(known: Knowledge, rig: Rig, told: Told, budget: Budget) -> bool:
+    """Measure what is to be known, into `known`; whether it came to its end (False: interrupted, with what there is).
+
+    LabError where the service cannot be measured at all. The rig's own `with` is the caller's.
+    """
+    with Bench(rig) as bench:
+        tuning = _Tuning(known, bench, told, budget)
+        try:
+            tuning.run()
+        except KeyboardInterrupt:
+            return False
+    return True
+
+
+class _Tuning:
+    """The steps, with what they share."""
+
+    def __init__(self, known: Knowledge, bench: Bench, told: Told, budget: Budget) -> None:
+        self.known, self.bench, self.told, self.budget = known, bench, told, budget
+        self.took: list[float] = []
+        self.failed_in_a_row = 0
+
+    def run(self) -> None:
+        """All of it, in order."""
+        self._demands()
+        while (setting := search.following(self.known)) and self._is_time(setting):
+            self._candidate(setting)
+        self._rounds()
+
+    def _demands(self) -> None:
+        """The response time of one user alone; and whether a worker has room for several, where its class is silent."""
+        setting = search.first(self.known.candidates)
+        for seconds in (PROBE_S, LONGEST_S):
+            alone = self._window(setting, 1, 0.0, seconds, "one user alone")
+            self.known.probes.append(alone)
+            if alone.answers >= FEWEST_ANSWERS:
+                break
+        for one in search.unknown_rooms(self.known.candidates):
+            few = min(FEW_USERS, self.known.objective.users or FEW_USERS)
+            seconds = max(PROBE_S, min(LONGEST_S, FEWEST_ANSWERS * alone.mean_ms / 1000))
+            self.known.probes.append(self._window(one, few, 0.0, seconds, f"{few} users"))
+
+    def _candidate(self, setting: Setting) -> None:
+        """One window under the objective's load. A setting that cannot be measured is a finding, unless all are so."""
+        self.known.foretold.setdefault(setting, self.known.predictions()[setting])
+        objective, seconds = self.known.objective, window_s(self.known.foretold[setting], self.known.objective)
+        try:
+            found = self._window(setting, objective.users, objective.rate, seconds, str(setting))
+        except LabError as error:
+            self.failed_in_a_row += 1
+            if self.failed_in_a_row == MOST_FAILED or self.known.seen.get(setting):
+                raise
+            self.known.failed[setting] = error.message
+            self.bench.close()
+            return
+        self.failed_in_a_row = 0
+        self.known.seen.setdefault(setting, []).append(found)
+
+    def _rounds(self) -> None:
+        """The finalists in turn, until more windows would change nothing or the budget is spent."""
+        while not search.is_settled(self.known):
+            for setting in search.turn(self.known):
+                if not self._is_time(setting):
+                    return
+                self._candidate(setting)
+
+    def _window(self, setting: Setting, users: int, rate: float, seconds: float, doing: str) -> Observation:
+        self.told(Step(self.known.windows, self.budget.windows, doing, self.budget.left_s))
+        began = self.budget.now()
+        found = self.bench.measure(setting, users, rate, seconds)
+        self.took.append(self.budget.now() - began)
+        return found
+
+    def _is_time(self, setting: Setting) -> bool:
+        """Whether another window fits into the budget, with the queue that has to fill before it."""
+        if self.known.windows >= self.budget.windows:
+            return False
+        expected = self.known.predictions()[setting]
+        usual = fmean(self.took[-3:]) if self.took else FIRST_GUESS_S
+        fills = self.known.objective.users / expected.expected_rps if expected.expected_rps else 0.0
+        return self.budget.left_s >= max(usual, 2 * fills + window_s(expected, self.known.objective))
+
+
+def window_s(predicted: Predicted, objective: Objective) -> float:
+    """As long as the answers that are wanted take, within bounds."""
+    wanted = ANSWERS_OF_P95 if objective.p95_ms else ANSWERS
+    rate = objective.value(predicted.expected_rps)
+    return min(LONGEST_S, max(WINDOW_S, wanted / rate)) if rate else WINDOW_S
