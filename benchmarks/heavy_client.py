@@ -29,15 +29,15 @@ def make_heavy(seconds: float) -> None:
     """Let every request of this process cost so much CPU more, between the moments that are recorded of it."""
     from locustfiles.connections import Connections  # noqa: PLC0415  gevent, which only Locust's process has to load
 
-    plain = Connections.get
+    plain = Connections.send
 
-    def get(connections: Connections, head: bytes) -> Any:
+    def send(connections: Connections, request: bytes, method: str = "GET") -> Any:
         _compute(seconds / 2)
-        answer = plain(connections, head)
+        answer = plain(connections, request, method)
         _compute(seconds / 2)
         return answer
 
-    Connections.get = get  # type: ignore
+    Connections.send = send  # type: ignore
 
 
 def _compute(seconds: float) -> None:

@@ -100,6 +100,20 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Listener:
+    """One listener of a service at one moment (monotonic seconds), and its page; None where it did not answer.
+
+    `worker` is "" for the parent's; `pid` is None where a worker's process cannot be seen.
+    """
+
+    replica: str
+    worker: str
+    at: float
+    page: pages.Metrics | None
+    pid: int | None = None
+
+
+@dataclass(frozen=True)
 class Counts:
     """What a service has done until now: completed requests by worker, dead ones too, and CPU seconds by process."""
 
@@ -118,8 +132,14 @@ class Lab(Protocol):
     def counts(self, service: str) -> Counts:
         """The second witness of a load, exact while the service rests."""
 
+    def listeners(self, service: str) -> list[Listener]:
+        """Every listener that the service's replicas announce, each with its page."""
+
     def services(self) -> dict[str, str]:
         """Where a load reaches each service."""
+
+    def upstream(self) -> str:
+        """Where the slow outside world answers; empty when it was left out."""
 
     def prometheus(self) -> Place:
         """Where its Prometheus is, whether it answers or not."""

@@ -140,6 +140,24 @@ def export(
     past.export(results, run, output, as_json)
 
 
+@app.command(
+    epilog="For instance: [bold]./lab diagnose fastapi[/] or [bold]./lab diagnose lab.toml --seconds 30[/]. Exit code: "
+    "0 a limit is named, or nothing is at its limit; 2 usage; 120 it cannot be told; 122 nothing runs there.",
+)
+def diagnose(
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="SERVICE|lab.toml|URL", help="Of the running lab, by default the busiest; or your own."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=3, max=600, help="How long it is watched.")] = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Watch a service under its present load and name what limits it. Sends nothing."""
+    from waitlab.verbs import diagnose as watched
+
+    raise typer.Exit(watched.run(what, seconds, as_json))
+
+
 def _on_the_host() -> None:
     if runtime.in_container(os.environ):
         raise LabError("experiments are not run in a container", "use ./lab on the host, which needs Python there", 2)

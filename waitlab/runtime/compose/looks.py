@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from waitlab.errors import LabError
@@ -17,6 +16,7 @@ from waitlab.runtime.looks import (
     PURPOSES,
     Address,
     Counts,
+    Listener,
     Look,
     Part,
     Place,
@@ -32,10 +32,11 @@ SCRAPE_SECONDS = 2.0  # a worker's quota may be small
 PROBE_SECONDS = 2.0
 AT_ONCE = 32  # pages that are read at the same time
 PROMETHEUS = "http://prometheus:9090"
+UPSTREAM = "upstream"
 # How each part is reached from another; the engine's health check asks inside it, so cannot see that it is cut off.
 PROBES = {
     "postgres": "tcp://postgres:5432",
-    "upstream": "http://upstream:8009/healthz",
+    UPSTREAM: "http://upstream:8009/healthz",
     "host": "http://host:9110/healthz",
     "edge": "tcp://edge:8001",  # its pages are the services'
     "locust": "http://locust:8089/",
@@ -43,16 +44,6 @@ PROBES = {
     "tempo": "http://tempo:3200/ready",
     "grafana": "http://grafana:3000/api/health",
 }
-
-
-@dataclass(frozen=True)
-class Listener:
-    """One listener of a service, as its target file names it, and its page; `worker` is "" for the parent's."""
-
-    replica: str
-    worker: str
-    at: float
-    page: Metrics | None
 
 
 class ContainerLab:
@@ -79,7 +70,7 @@ class ContainerLab:
 
     def counts(self, service: str) -> Counts:
         """What the service's own pages say; LabError when one of them cannot be read."""
-        listeners = self._listeners(service)
+        listeners = self.listeners(service)
         replicas = {listener.replica for listener in listeners}
         completed: dict[str, int] = {}
         cpu_seconds: dict[str, float] = {}
@@ -105,6 +96,30 @@ class ContainerLab:
         """The services themselves, past the edge: nothing that is measured passes it."""
         self._require_up()
         return self.doors
+
+    def listeners(self, service: str) -> list[Listener]:
+        """Every listener that a service's replicas announce, each with its page."""
+        targets = []
+        for file in self.targets.glob("*.json"):
+            with suppress(FileNotFoundError, ValueError):  # swept, or being written
+                targets += [
+                    (group["targets"][0], group["labels"])
+                    for group in json.loads(file.read_text())
+                    if group["labels"].get(names.SERVICE) == service
+                ]
+
+        def read(target: tuple[str, dict[str, str]]) -> Listener:
+            address, labels = target
+            page = pages.metrics(address, SCRAPE_SECONDS)
+            return Listener(labels["replica"], labels[names.WORKER], time.monotonic(), page)
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(read, targets))
+
+    def upstream(self) -> str:
+        """Inside the lab."""
+        known = any(container.service == UPSTREAM for container in self.containers)
+        return PROBES[UPSTREAM].removesuffix("/healthz") if known else ""
 
     def prometheus(self) -> Place:
         """Inside the lab, and where it is published."""
@@ -153,7 +168,7 @@ class ContainerLab:
         return Part(None, self._url(container.service), container.word, healthy, detail, container.id)
 
     def _service(self, name: str) -> ServiceLook:
-        listeners = self._listeners(name)
+        listeners = self.listeners(name)
         parents = [one.page for one in listeners if not one.worker and one.page]
         workers = [_worker(one, one.page) for one in listeners if one.worker and one.page]
         info = parents[0].labels(names.SERVICE_INFO) if parents else {}
@@ -172,25 +187,6 @@ class ContainerLab:
             accept_queue=int(sum(page.total(names.ACCEPT_QUEUE) for page in parents)),
             workers=sorted(workers, key=lambda worker: (worker.replica, worker.slot)),
         )
-
-    def _listeners(self, service: str) -> list[Listener]:
-        """Every listener that a service's replicas announce, each with its page."""
-        targets = []
-        for file in self.targets.glob("*.json"):
-            with suppress(FileNotFoundError, ValueError):  # swept, or being written
-                targets += [
-                    (group["targets"][0], group["labels"])
-                    for group in json.loads(file.read_text())
-                    if group["labels"].get(names.SERVICE) == service
-                ]
-
-        def read(target: tuple[str, dict[str, str]]) -> Listener:
-            address, labels = target
-            page = pages.metrics(address, SCRAPE_SECONDS)
-            return Listener(labels["replica"], labels[names.WORKER], time.monotonic(), page)
-
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(read, targets))
 
 
 def _worker(listener: Listener, page: Metrics) -> WorkerLook:

@@ -1,6 +1,5 @@
 """The local lab as it is seen from its machine: the supervisor's state, the ledgers, /proc and the workers' pages."""
 
-import json
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -9,12 +8,13 @@ from typing import Any
 from waitlab import process
 from waitlab.errors import LabError
 from waitlab.runtime import pages
-from waitlab.runtime.local import health, lab, plan
+from waitlab.runtime.local import health, lab, listeners, plan
 from waitlab.runtime.local.state import Home, LabState
 from waitlab.runtime.looks import (
     PURPOSES,
     Address,
     Counts,
+    Listener,
     Look,
     Part,
     Place,
@@ -55,6 +55,17 @@ class LocalLab:
             {str(slot.number): slot.completed for slot in slots if slot.alive or slot.completed},
             {str(pid): facts.cpu_seconds for pid in live if (facts := costs.facts(pid))},
         )
+
+    def listeners(self, service: str) -> list[Listener]:
+        """Those of the workers in its ledger, and its parent's."""
+        with suppress(FileNotFoundError):
+            return listeners.read(self.home.run(service), self.home.targets / f"{service}.json", SCRAPE_SECONDS)
+        return []
+
+    def upstream(self) -> str:
+        """On this machine."""
+        part = lab.require_up(self.home).parts.get("upstream")
+        return part.url if part else ""
 
     def services(self) -> dict[str, str]:
         """The front doors, on this machine."""
@@ -114,12 +125,9 @@ class LocalLab:
         return int(facts.get("workers", 0))
 
     def _accept_queue(self, name: str) -> int:
-        with suppress(FileNotFoundError, ValueError, KeyError):
-            for group in json.loads((self.home.targets / f"{name}.json").read_text()):
-                if not group["labels"][names.WORKER]:
-                    page = pages.metrics(group["targets"][0], SCRAPE_SECONDS)
-                    return int(page.total(names.ACCEPT_QUEUE)) if page else 0
-        return 0
+        address = listeners.parent(self.home.targets / f"{name}.json")
+        page = pages.metrics(address, SCRAPE_SECONDS) if address else None
+        return int(page.total(names.ACCEPT_QUEUE)) if page else 0
 
 
 def _shown(path: Path) -> str:

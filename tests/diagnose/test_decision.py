@@ -1,0 +1,146 @@
+"""Which limit binds, from figures alone: each by itself, with what follows from it, and when nobody can tell."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from waitlab import dashboards
+from waitlab.diagnose import cures, words
+from waitlab.diagnose.decision import decide
+from waitlab.diagnose.figures import Connections, Figures, Places, WorkerFigures
+from waitlab.diagnose.limits import Limit
+
+FREE = Places(size=40, used=4, waiting=0, full_ratio=0, waiting_ratio=0)
+FULL = Places(size=40, used=40, waiting=60, full_ratio=1, waiting_ratio=1)
+CALM = Connections(unaccepted=0, unread=0.1, queued_ratio=0, answering=4)
+QUEUED = Connections(unaccepted=8, unread=0, queued_ratio=1, answering=2)
+LOOP = WorkerFigures("1", cores=0.1, rps=20, in_flight=4, late_ratio=0.02, lag_s=0.004, has_loop=True)
+PLAIN = WorkerFigures("1", cores=0.05, rps=5, in_flight=1, has_loop=False, threads=Places(1, 0.5, 0, 0.2, 0))
+BUSY = replace(PLAIN, threads=Places(1, 1, 0, 1, 0))
+
+
+def seen(*workers: WorkerFigures, **figures: object) -> Figures:
+    """A watch of a service that has room for everything, but for what is said."""
+    known = {"cores_given": 1.0, "cores": sum(one.cores or 0 for one in workers), "connections": CALM, "rps": 20.0}
+    named = tuple(replace(one, name=str(number)) for number, one in enumerate(workers, 1))
+    return Figures("shop", 10.0, 20, telemetry=True, workers=named, **{**known, **figures})  # type: ignore[arg-type]
+
+
+def outside(*workers: WorkerFigures, **figures: object) -> Figures:
+    """The same without telemetry: what a stranger's service shows."""
+    kinds = [{"has_loop": one.has_loop, "in_loop_ratio": one.in_loop_ratio} for one in workers]
+    bare = [WorkerFigures(one.name, one.cores, **kind) for one, kind in zip(workers, kinds, strict=True)]
+    return replace(seen(*bare, **figures), telemetry=False, rps=None)
+
+
+BLOCKED = replace(LOOP, late_ratio=0.9, lag_s=2.0)
+UPSTREAM = Places(size=10, used=10, waiting=30, full_ratio=1, waiting_ratio=1)
+CALLING = replace(LOOP, in_flight=40, calls=Places(1000, 40, 0, 0, 0))
+ASLEEP = WorkerFigures("1", cores=0.02, has_loop=True, in_loop_ratio=0.0)
+POLLING = WorkerFigures("1", cores=0.02, has_loop=True, in_loop_ratio=1.0)
+SLOW = replace(QUEUED, answering=0, slow=2, slow_ratio=1)
+HELD = replace(FULL, waiting=0, waiting_ratio=0)
+BARELY = replace(FULL, full_ratio=0.7)
+
+
+def labelled() -> Iterator[tuple[str, Limit, Figures]]:
+    """Name, what binds, figures."""
+    yield "a blocked loop", Limit.LOOP, seen(BLOCKED)
+    yield "a blocked loop behind which requests queue", Limit.LOOP, seen(BLOCKED, connections=QUEUED)
+    yield "a blocked loop whose threads wait", Limit.LOOP, seen(replace(BLOCKED, tokens=FULL))
+    yield "one blocked loop of two", Limit.LOOP, seen(BLOCKED, LOOP)
+    yield "a loop that computes", Limit.CPU, seen(replace(BLOCKED, cores=0.97))
+    yield "two processes on one core", Limit.CPU, seen(replace(BLOCKED, cores=0.49), replace(BLOCKED, cores=0.48))
+    yield "a process at its GIL", Limit.CPU, seen(replace(BUSY, cores=0.98), cores_given=4.0, connections=QUEUED)
+    yield "CPU explains full threads", Limit.CPU, seen(replace(LOOP, cores=0.96, tokens=FULL))
+    yield "cores that others take", Limit.CPU, seen(replace(BUSY, cores=0.6), busy_ratio=1.0, connections=QUEUED)
+    yield "tokens", Limit.THREAD_POOL, seen(replace(LOOP, tokens=FULL))
+    yield "executor", Limit.THREAD_POOL, seen(replace(LOOP, executor=FULL, tokens=FREE))
+    yield "sync workers", Limit.WORKERS, seen(BUSY, BUSY, connections=QUEUED)
+    yield "sync workers, accept queue only", Limit.WORKERS, seen(BUSY, connections=None, accept_ratio=0.9)
+    yield "threads", Limit.WORKERS, seen(replace(PLAIN, threads=FULL))
+    yield "a pool", Limit.DATABASE, seen(replace(LOOP, pools=FULL))
+    yield "a pool explains full tokens", Limit.DATABASE, seen(replace(LOOP, pools=FULL, tokens=FULL))
+    yield "a pool explains full workers", Limit.DATABASE, seen(replace(PLAIN, threads=FULL, pools=FULL))
+    yield "the upstream", Limit.UPSTREAM, seen(CALLING, upstream=UPSTREAM)
+    yield "the upstream explains full tokens", Limit.UPSTREAM, seen(replace(CALLING, tokens=FULL), upstream=UPSTREAM)
+    yield "a client of its own", Limit.UPSTREAM, seen(replace(LOOP, calls=FULL))
+    yield "skew of tokens", Limit.SKEW, seen(replace(LOOP, tokens=FULL), replace(LOOP, tokens=FREE))
+    yield "skew of CPU", Limit.SKEW, seen(replace(LOOP, cores=0.98), replace(LOOP, cores=0.02), cores_given=2.0)
+    yield "slow clients", Limit.SLOW_CLIENTS, seen(PLAIN, PLAIN, connections=SLOW)
+    yield "slow readers keep workers busy", Limit.SLOW_CLIENTS, seen(BUSY, BUSY, connections=SLOW)
+    yield "slow clients of a loop", Limit.NONE, seen(LOOP, connections=replace(CALM, slow=5, slow_ratio=1))
+    yield "the generator", Limit.GENERATOR, seen(LOOP, generator_ratio=0.99)
+    yield "nothing", Limit.NONE, seen(LOOP, generator_ratio=0.2)
+    yield "nothing, threads", Limit.NONE, seen(replace(PLAIN, threads=FREE))
+    yield "all tokens in use and nobody waits", Limit.NONE, seen(replace(LOOP, tokens=HELD))
+    yield "an upstream without a limit", Limit.NONE, seen(CALLING, upstream=Places(0, 40, 0, 0, 0))
+    yield "an upstream that does not say", Limit.UNKNOWN, seen(CALLING)
+    yield "no load", Limit.UNKNOWN, seen(replace(LOOP, rps=0, in_flight=0), rps=0.0, connections=None)
+    yield "workers that come and go", Limit.UNKNOWN, seen(BUSY, connections=QUEUED, changed=2)
+    yield "no worker", Limit.UNKNOWN, seen()
+    yield "a queue that nothing explains", Limit.UNKNOWN, seen(PLAIN, connections=QUEUED)
+    yield "nearly all CPU", Limit.UNKNOWN, seen(replace(LOOP, cores=0.85))
+    yield "a loop that is late now and then", Limit.UNKNOWN, seen(replace(LOOP, late_ratio=0.2))
+    yield "a pool that is full now and then", Limit.UNKNOWN, seen(replace(LOOP, pools=Places(5, 4, 1, 0.4, 0.4)))
+    yield "a generator with little left", Limit.UNKNOWN, seen(LOOP, generator_ratio=0.8)
+    yield "answers that are errors", Limit.UNKNOWN, seen(LOOP, error_ratio=0.5)
+    yield "another machine's work", Limit.UNKNOWN, seen(LOOP, steal_ratio=0.3)
+    yield "two that do not explain each other", Limit.UNKNOWN, seen(replace(LOOP, pools=BARELY, calls=BARELY))
+
+
+def from_outside() -> Iterator[tuple[str, Limit, Figures]]:
+    """The same of services that show nothing by themselves."""
+    yield "from outside: a blocked loop", Limit.LOOP, outside(ASLEEP, connections=QUEUED)
+    yield "from outside: threads", Limit.WORKERS, outside(POLLING, connections=QUEUED)
+    yield "from outside: sync workers", Limit.WORKERS, outside(PLAIN, PLAIN, connections=QUEUED)
+    yield "from outside: slow clients", Limit.SLOW_CLIENTS, outside(PLAIN, PLAIN, connections=SLOW)
+    yield "from outside: CPU", Limit.CPU, outside(replace(PLAIN, cores=0.98), connections=QUEUED)
+    yield "from outside: sync workers with room", Limit.NONE, outside(PLAIN, PLAIN)
+    yield "from outside: a loop with room", Limit.UNKNOWN, outside(POLLING)
+    yield (
+        "from outside: a loop that may not be looked at",
+        Limit.UNKNOWN,
+        outside(replace(POLLING, in_loop_ratio=None), connections=QUEUED),
+    )
+
+
+CASES = [*labelled(), *from_outside()]
+
+
+@pytest.mark.parametrize(("limit", "figures"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_what_binds(limit: Limit, figures: Figures) -> None:
+    verdict = decide(figures)
+    assert verdict.limit is limit, words.text(figures, verdict)
+    assert (verdict.confidence >= 0.5) == (limit is not Limit.UNKNOWN)
+    assert verdict.evidence or verdict.doubts
+    text = words.text(figures, verdict)
+    assert text.startswith(f"shop: {limit.value}")
+    assert verdict.cure.panel in text
+
+
+def test_what_follows_is_told_beside_what_binds() -> None:
+    verdict = decide(seen(replace(LOOP, pools=FULL, tokens=FULL)))
+    assert [one.limit for one in verdict.also] == [Limit.THREAD_POOL]
+    assert not verdict.doubts
+
+
+def test_what_does_not_follow_lowers_the_confidence() -> None:
+    sure = decide(seen(replace(LOOP, tokens=FULL)))
+    doubtful = decide(seen(replace(LOOP, tokens=FULL), generator_ratio=0.99))
+    assert doubtful.limit is sure.limit
+    assert doubtful.confidence < sure.confidence
+    assert "load generator" in doubtful.doubts[0]
+
+
+def test_evidence_at_its_threshold_is_worth_less() -> None:
+    barely = decide(seen(replace(LOOP, tokens=replace(FULL, waiting_ratio=0.65))))
+    assert barely.limit is Limit.THREAD_POOL
+    assert 0.5 <= barely.confidence < decide(seen(replace(LOOP, tokens=FULL))).confidence
+
+
+def test_every_limit_has_a_cure_and_every_panel_exists() -> None:
+    assert {limit for limit, _ in cures.CURES} == set(Limit)
+    titles = {(board.title, panel.title) for board in dashboards.ALL for row in board.rows for panel in row.panels}
+    assert {(board.title, panel.title) for _, board, panel in cures.CURES.values()} <= titles

@@ -1,0 +1,146 @@
+"""Which of the limits that the figures show is the one that binds: the others are mostly its consequences."""
+
+from dataclasses import dataclass
+
+from waitlab.diagnose import cures, limits
+from waitlab.diagnose.cures import Cure
+from waitlab.diagnose.figures import Figures
+from waitlab.diagnose.limits import NEARLY_FULL, RULES, SELDOM, Evidence, Limit
+
+# What follows from a limit. A resource that is full makes all full that are held while one waits for it: connections of
+# a pool by threads, threads by workers. A computing or a blocked process is late with everything.
+FOLLOWS: dict[Limit, frozenset[Limit]] = {
+    Limit.SKEW: frozenset(Limit) - {Limit.GENERATOR},
+    Limit.CPU: frozenset(Limit) - {Limit.GENERATOR},
+    Limit.LOOP: frozenset({Limit.UPSTREAM, Limit.DATABASE, Limit.THREAD_POOL, Limit.SLOW_CLIENTS, Limit.WORKERS}),
+    Limit.UPSTREAM: frozenset({Limit.THREAD_POOL, Limit.WORKERS}),
+    Limit.DATABASE: frozenset({Limit.THREAD_POOL, Limit.WORKERS}),
+    Limit.THREAD_POOL: frozenset({Limit.WORKERS}),
+    Limit.SLOW_CLIENTS: frozenset({Limit.WORKERS}),
+}
+DOUBT = 0.7  # what confidence is worth after each thing that speaks against it
+TOLD = 0.5  # below it nothing is told
+STEAL = 0.1  # another machine takes so much that waits mean little
+NOT_UNLOADED = 0.05  # of the answers are errors: what is refused at once needs nothing, so that nothing seems full
+CALLING = 0.7  # of the requests in flight wait for the outside world
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What binds. `confidence`, 0 to 1: how far beyond its threshold the evidence is, less for what speaks against it.
+
+    `evidence`: the figures; `also`: what else was seen, mostly its consequences; `doubts`: what speaks against it, or
+    why it cannot be told.
+    """
+
+    limit: Limit
+    confidence: float
+    evidence: tuple[str, ...]
+    also: tuple[Evidence, ...]
+    doubts: tuple[str, ...]
+    cure: Cure
+
+
+def decide(seen: Figures) -> Verdict:
+    """The binding limit. It is `UNKNOWN` where two would fit, where figures are missing, and near a threshold."""
+    unfit = _unfit(seen)
+    found = [evidence for rule in RULES if (evidence := rule(seen))]
+    if unfit or not found:
+        return _unknown(unfit, found) if unfit else _nothing(seen)
+    first, *others = found
+    rivals = [other for other in others if other.limit not in FOLLOWS.get(first.limit, frozenset())]
+    doubts = (*_noise(seen), *(f"{other.limit.value}: {other.says[0]}" for other in rivals))
+    confidence = first.weight * DOUBT ** len(doubts)
+    if confidence < TOLD:
+        return _unknown((f"{first.limit.value} is likely: {first.says[0]}", *doubts), found)
+    return Verdict(first.limit, confidence, first.says, tuple(others), doubts, cures.of(first))
+
+
+def _unknown(doubts: tuple[str, ...], found: list[Evidence]) -> Verdict:
+    return Verdict(Limit.UNKNOWN, 0.0, (), tuple(found), doubts, cures.of(Evidence(Limit.UNKNOWN, (), 0.0)))
+
+
+def _nothing(seen: Figures) -> Verdict:
+    """Nothing is full: that is an answer only where everything that can be could have been seen."""
+    doubts = (*_blind(seen), *_near(seen), *_noise(seen))
+    if doubts:
+        return _unknown(doubts, [])
+    evidence = tuple(_free(seen))
+    return Verdict(Limit.NONE, 1.0, evidence, (), (), cures.of(Evidence(Limit.NONE, (), 1.0)))
+
+
+def _unfit(seen: Figures) -> tuple[str, ...]:
+    """Why this watch shows nothing, whatever its figures."""
+    if not seen.workers:
+        return ("no worker of it lives",)
+    if seen.changed:
+        return (f"{seen.changed} of its workers came or went meanwhile: watch it again when it rests",)
+    return () if _is_loaded(seen) else ("no request came, and none was under way: nothing can be full",)
+
+
+def _is_loaded(seen: Figures) -> bool:
+    open_ = seen.connections
+    in_flight = sum(one.in_flight or 0.0 for one in seen.workers)
+    told = in_flight or (seen.rps or 0.0) > 0 or (seen.accept_queue or 0.0) > 0
+    return bool(told or (open_ and (open_.unaccepted or open_.unread or open_.answering or open_.slow)))
+
+
+def _noise(seen: Figures) -> tuple[str, ...]:
+    steal = seen.steal_ratio or 0.0
+    return (f"another virtual machine took {steal:.0%} of its cores",) if steal > STEAL else ()
+
+
+def _blind(seen: Figures) -> tuple[str, ...]:
+    """What could be full and cannot be seen."""
+    doubts = []
+    if not seen.telemetry and any(one.has_loop is not False for one in seen.workers):
+        doubts.append("nothing that shows outside is full; its thread pool and connection pools show inside only")
+    calls, in_flight = seen.together("calls"), sum(one.in_flight or 0.0 for one in seen.workers)
+    if calls and calls.used and calls.used >= CALLING * in_flight and seen.upstream is None:
+        doubts.append(
+            f"{calls.used:.1f} of {in_flight:.1f} requests wait for an upstream that does not say whether it is full"
+        )
+    if (seen.error_ratio or 0.0) > NOT_UNLOADED:
+        doubts.append(f"{seen.error_ratio:.0%} of the answers are errors, and an error needs little")
+    return tuple(doubts)
+
+
+def _near(seen: Figures) -> tuple[str, ...]:
+    """What is neither free nor full."""
+    doubts = []
+    if (waits := limits.queued(seen)) > SELDOM:
+        doubts.append(f"requests wait in front of the workers at {waits:.0%} of the looks, and nothing shows why")
+    for kind in ("threads", "tokens", "executor", "pools", "calls"):
+        places = seen.together(kind)
+        if places and places.waiting_ratio > SELDOM:
+            doubts.append(
+                f"requests wait for {kind} at {places.waiting_ratio:.0%} of the looks, which is less than often"
+            )
+    if seen.cores_given and (ratio := (seen.cores or 0.0) / seen.cores_given) >= NEARLY_FULL:
+        doubts.append(f"it uses {ratio:.0%} of its CPU, which is nearly all")
+    late = max((one.late_ratio or 0.0 for one in seen.workers), default=0.0)
+    if late >= limits.SOMEWHAT_LATE:
+        doubts.append(f"an event loop was late for {late:.0%} of the time, which is more than it should")
+    if (seen.generator_ratio or 0.0) >= limits.BUSY_GENERATOR:
+        doubts.append(f"the load generator uses {seen.generator_ratio:.2f} of a core, which is nearly all")
+    return tuple(doubts)
+
+
+def _free(seen: Figures) -> list[str]:
+    """What is left of everything, in words."""
+    lines = [f"requests wait in front of the workers at {limits.queued(seen):.0%} of the looks"]
+    if seen.cores is not None and seen.cores_given:
+        lines.append(f"it uses {seen.cores:.2f} of the {seen.cores_given:g} cores that it may use")
+    units = {
+        "threads": "workers or threads",
+        "tokens": "tokens",
+        "executor": "executor threads",
+        "pools": "connections",
+    }
+    for kind, unit in units.items():
+        places = seen.together(kind)
+        if places and places.used >= 0.05:
+            lines.append(f"{places.used:.1f} of {places.size:.0f} {unit} in use, nobody waits for one")
+    if seen.generator_ratio is not None:
+        lines.append(f"the load generator uses {seen.generator_ratio:.2f} of a core")
+    return lines

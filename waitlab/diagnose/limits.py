@@ -1,0 +1,278 @@
+"""One function a limit: what the figures show of it, or nothing. Which of them binds is not decided here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from waitlab.diagnose.figures import Figures, Places, WorkerFigures
+
+# A queue that is there at most looks is no hiccup. Below the first value it is one, in between nobody can tell.
+SELDOM, OFTEN = 0.25, 0.6
+# Of the cores it has, or of the one that a Python process can use: above the second no more comes out, whatever waits.
+# Sampling the service, the kernel's own work and the turns of other processes take the rest.
+NEARLY_FULL, FULL = 0.80, 0.92
+# The cores a service runs on are taken, and no small part of it by the service itself.
+ALL_BUSY, OWN_PART = 0.97, 0.4
+# A loop that computes is late as well: only one that is late while its process rests is blocked.
+RESTS = 0.7
+# The share of the time for which a loop was late: a healthy one stays below 0.05, its timers' own grain.
+SOMEWHAT_LATE, LATE = 0.12, 0.3
+# Locust itself warns at 0.9; response times are inflated by then (2 % of users' time is missing at 0.55, 6 % at 0.76).
+BUSY_GENERATOR, FULL_GENERATOR = 0.70, 0.85
+# One worker is overloaded while another could do as much again with what it has.
+SPARE = 0.5
+# Held up by their clients: half the places is what must be missed.
+HELD_UP = 0.5
+# Evidence at its threshold is worth so much, and one when it is beyond doubt.
+LEAST = 0.6
+
+
+class Limit(Enum):
+    """What can bind a service, in the words that a person reads."""
+
+    LOOP = "event loop blocked"
+    THREAD_POOL = "thread pool exhausted"
+    WORKERS = "workers or threads exhausted"
+    DATABASE = "database pool exhausted"
+    UPSTREAM = "upstream limited"
+    CPU = "CPU saturated"
+    SKEW = "one worker overloaded by accept skew"
+    SLOW_CLIENTS = "slow clients hold the workers"
+    GENERATOR = "load generator saturated"
+    NONE = "nothing: not saturated"
+    UNKNOWN = "cannot tell"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One limit that the figures show. `says`: these figures, in words; `weight`: 0.6 at its threshold, 1 beyond doubt.
+
+    `what` narrows the limit where its cure depends on it.
+    """
+
+    limit: Limit
+    says: tuple[str, ...]
+    weight: float
+    what: str = ""
+
+
+Rule = Callable[[Figures], Evidence | None]
+
+
+def cpu(seen: Figures) -> Evidence | None:
+    """All it may use is used; or each process uses the one core that a Python process can."""
+    if seen.cores is None:
+        return None
+    ratio = seen.cores / seen.cores_given if seen.cores_given else 0.0
+    if ratio >= FULL:
+        return Evidence(Limit.CPU, (_cores(seen),), weight(ratio, FULL, 1.0), "cores")
+    working = [one.cores for one in seen.workers if one.cores is not None and not _is_idle(one)]
+    if working and min(working) >= FULL:
+        each = f"each of {len(working)} busy workers uses {min(working):.2f} of a core: one Python process, one core"
+        return Evidence(Limit.CPU, (each, _cores(seen)), weight(min(working), FULL, 1.0), "process")
+    if (seen.busy_ratio or 0.0) >= ALL_BUSY and ratio >= OWN_PART:
+        others = f"its cores are busy {seen.busy_ratio:.0%} of the time, {ratio:.0%} with this service"
+        return Evidence(Limit.CPU, (others,), weight(seen.busy_ratio or 0.0, ALL_BUSY, 1.0), "shared")
+    return None
+
+
+def loop(seen: Figures) -> Evidence | None:
+    """A loop that is late for much of the time, while its process does not compute."""
+    late = [one for one in seen.workers if (one.late_ratio or 0.0) >= LATE and (one.cores or 0.0) < RESTS]
+    if late:
+        worst = max(late, key=lambda one: one.late_ratio or 0.0)
+        ratio, lag_s = worst.late_ratio or 0.0, worst.lag_s or 0.0
+        says = (
+            f"the loop of worker {worst.name} was late for {ratio:.0%} of the time, by up to {lag_s * 1000:.0f} ms",
+            f"its process used {worst.cores or 0.0:.2f} of a core meanwhile",
+        )
+        return Evidence(Limit.LOOP, says, weight(ratio, LATE, 0.8))
+    return None if seen.telemetry else _loop_from_outside(seen)
+
+
+def _loop_from_outside(seen: Figures) -> Evidence | None:
+    """Requests lie unread, and the main thread of a worker that has a loop is never where a loop waits for them."""
+    stuck = [
+        one
+        for one in seen.workers
+        if one.has_loop and (one.in_loop_ratio if one.in_loop_ratio is not None else 1.0) <= SELDOM
+        if (one.cores or 0.0) < RESTS
+    ]
+    if not stuck or queued(seen) < OFTEN:
+        return None
+    away = min(1 - (one.in_loop_ratio or 0.0) for one in stuck)
+    says = (
+        f"the main thread of {_some(len(stuck), 'worker')} was elsewhere than in its event loop at {away:.0%} of the "
+        f"looks, and computed little ({max(one.cores or 0.0 for one in stuck):.2f} of a core)",
+        f"requests lay unread at {queued(seen):.0%} of the looks",
+    )
+    return Evidence(Limit.LOOP, says, weight(min(away, queued(seen)), OFTEN, 0.95))
+
+
+def thread_pool(seen: Figures) -> Evidence | None:
+    """Every token, or every thread of the executor, is taken, and more requests wait for one."""
+    for kind, unit in (("tokens", "thread-pool tokens"), ("executor", "executor threads")):
+        places = seen.together(kind)
+        if places and (found := _exhausted(Limit.THREAD_POOL, places, unit, kind)):
+            return found
+    return None
+
+
+def database(seen: Figures) -> Evidence | None:
+    """Every connection is taken, and callers wait for one."""
+    places = seen.together("pools")
+    return _exhausted(Limit.DATABASE, places, "database connections") if places else None
+
+
+def upstream(seen: Figures) -> Evidence | None:
+    """More calls are under way than the outside world serves at once, or than this service's own client makes."""
+    if seen.upstream and (found := _exhausted(Limit.UPSTREAM, seen.upstream, "places of the upstream", "places")):
+        return found
+    calls = seen.together("calls")
+    return _exhausted(Limit.UPSTREAM, calls, "calls that its client may make at once", "client") if calls else None
+
+
+def workers(seen: Figures) -> Evidence | None:
+    """Every worker, or every thread of theirs, has a request, and more wait in front of them."""
+    places, waits = seen.together("threads"), queued(seen)
+    if places:
+        waits = max(waits, places.waiting_ratio)
+        if min(places.full_ratio, waits) < OFTEN:
+            return None
+        unit = "threads" if places.size > len(seen.workers) else "workers"
+        says = (
+            f"{places.used:.1f} of {places.size:.0f} {unit} busy, all of them at {places.full_ratio:.0%} of the looks",
+            f"requests waited for one at {waits:.0%} of the looks, {_waiting(seen) + places.waiting:.1f} in the mean",
+        )
+        return Evidence(Limit.WORKERS, says, weight(min(places.full_ratio, waits), OFTEN, 0.95), unit)
+    return None if seen.telemetry else _workers_from_outside(seen)
+
+
+def _workers_from_outside(seen: Figures) -> Evidence | None:
+    """Requests wait, nobody computes, and every worker is one without a loop, or one whose loop is free."""
+    free = [one for one in seen.workers if one.has_loop and (one.in_loop_ratio or 0.0) > 1 - OFTEN]
+    plain = [one for one in seen.workers if one.has_loop is False]
+    if not seen.workers or len(free) + len(plain) < len(seen.workers) or queued(seen) < OFTEN:
+        return None
+    kind = "workers" if plain else "threads"
+    what = "take one request at a time" if plain else "have a thread that waits for events, and read no request"
+    says = (
+        f"requests waited at {queued(seen):.0%} of the looks, {_waiting(seen):.1f} of them in the mean",
+        f"its {_some(len(seen.workers), 'worker')} used {seen.cores or 0.0:.2f} of a core, and {what}",
+    )
+    return Evidence(Limit.WORKERS, says, weight(queued(seen), OFTEN, 0.95), kind)
+
+
+def slow_clients(seen: Figures) -> Evidence | None:
+    """Clients that send or take bit by bit hold at least half of the places, and others wait for one."""
+    held, places = seen.connections, seen.together("threads")
+    size = places.size if places else sum(one.has_loop is False for one in seen.workers)
+    waits = max(queued(seen), places.waiting_ratio if places else 0.0)
+    if held is None or not size or held.slow < HELD_UP * size or min(waits, held.slow_ratio) < OFTEN:
+        return None
+    says = (
+        f"{held.slow:.1f} connections were held up by their clients, who send or take bit by bit; {size:.0f} is all "
+        "that the workers can hold",
+        f"other requests waited at {waits:.0%} of the looks",
+    )
+    return Evidence(Limit.SLOW_CLIENTS, says, weight(min(waits, held.slow_ratio), OFTEN, 0.95))
+
+
+def skew(seen: Figures) -> Evidence | None:
+    """One worker has more than it can do, while another has half of what it needs for that free."""
+    loaded = [one for one in seen.workers if _load(one) >= 1.0]
+    spare = [one for one in seen.workers if _load(one) <= SPARE]
+    if not loaded or not spare:
+        return None
+    most = max(loaded, key=lambda one: one.in_flight or 0.0)
+    least = min(spare, key=_load)
+    says = (
+        f"worker {most.name}: {_busy(most)}",
+        f"worker {least.name}: {_busy(least)}",
+    )
+    return Evidence(Limit.SKEW, says, weight(SPARE - _load(least), 0.0, SPARE))
+
+
+def generator(seen: Figures) -> Evidence | None:
+    """A process that sends the load has no CPU left."""
+    ratio = seen.generator_ratio
+    if ratio is None or ratio < FULL_GENERATOR:
+        return None
+    says = f"{seen.generator or 'the load generator'} used {ratio:.2f} of a core, all that one of its processes can"
+    return Evidence(Limit.GENERATOR, (says,), weight(ratio, FULL_GENERATOR, 0.97))
+
+
+def queued(seen: Figures) -> float:
+    """The share of the looks at which requests waited in front of the workers: to be accepted, or to be read."""
+    found = [seen.accept_ratio or 0.0]
+    if seen.connections:
+        found.append(seen.connections.queued_ratio)
+    return max(found)
+
+
+def weight(value: float, least: float, sure: float) -> float:
+    """0.6 at the threshold, 1 where it is beyond doubt, and linear between."""
+    return LEAST + (1 - LEAST) * max(0.0, min(1.0, (value - least) / (sure - least)))
+
+
+def _exhausted(limit: Limit, places: Places, unit: str, what: str = "") -> Evidence | None:
+    held = min(places.full_ratio, places.waiting_ratio)
+    if held < OFTEN:
+        return None
+    says = (
+        f"{places.used:.1f} of {places.size:.0f} {unit} in use, all of them at {places.full_ratio:.0%} of the looks",
+        f"{places.waiting:.1f} requests waited for one in the mean",
+    )
+    return Evidence(limit, says, weight(held, OFTEN, 0.95), what)
+
+
+def _load(one: WorkerFigures) -> float:
+    """How much of what it has a worker uses: one when anything of it is used up and asked for more.
+
+    That its loop is late counts for nothing: whoever shares its work out anew moves the block, and does not end it.
+    """
+    found = [(one.cores or 0.0) / FULL]
+    for places in one.places:
+        is_out = min(places.full_ratio, places.waiting_ratio) >= OFTEN
+        found.append(1.0 if is_out else min(0.99, places.used / places.size) if places.size else 0.0)
+    return max(found)
+
+
+def _is_idle(one: WorkerFigures) -> bool:
+    return (one.cores or 0.0) < 0.05 and not one.in_flight
+
+
+def _busy(one: WorkerFigures) -> str:
+    parts = [f"{one.rps:.1f} requests/s"] if one.rps is not None else []
+    parts += [f"{one.in_flight:.1f} in flight"] if one.in_flight is not None else []
+    parts += [f"{one.cores:.2f} of a core"] if one.cores is not None else []
+    waiting = sum(places.waiting for places in one.places)
+    return ", ".join([*parts, *([f"{waiting:.1f} wait in it"] if waiting >= 0.05 else [])])
+
+
+def _cores(seen: Figures) -> str:
+    return f"it used {seen.cores or 0.0:.2f} of the {seen.cores_given or 0.0:g} cores that it may use"
+
+
+def _waiting(seen: Figures) -> float:
+    """Requests that wait in front of the workers, in the mean."""
+    if seen.connections:
+        return seen.connections.unaccepted + seen.connections.unread
+    return seen.accept_queue or 0.0
+
+
+def _some(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 else 's'}"
+
+
+RULES: tuple[Rule, ...] = (
+    skew,
+    cpu,
+    loop,
+    upstream,
+    database,
+    thread_pool,
+    slow_clients,
+    workers,
+    generator,
+)

@@ -1,0 +1,80 @@
+"""What the kernel shows of a worker's and of a generator's process: where its main thread is, what its threads use."""
+
+import os
+import platform
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from waitlab import process
+from waitlab.runtime.local import ports
+from waitlab.target import processes
+
+_TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
+_EPOLL = "anon_inode:[eventpoll]"
+# epoll_wait, epoll_pwait and epoll_pwait2, by which every event loop of Linux waits.
+_WAITS = {"x86_64": ("232", "281", "441"), "aarch64": ("22", "441")}.get(platform.machine(), ())
+
+
+def workers(port: int) -> list[int]:
+    """The processes that accept connections on a port: the children of its master that hold it, or it alone."""
+    held, master = processes.holders(port), processes.master(port)
+    children = process.children(master) if master else []
+    return [pid for pid in held if pid in children] or [pid for pid in held if pid == master]
+
+
+def has_loop(pid: int) -> bool | None:
+    """Whether it holds what an event loop waits with; None when it may not be looked at."""
+    try:
+        return any(_link(descriptor) == _EPOLL for descriptor in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return None
+
+
+def is_in_loop(pid: int) -> bool | None:
+    """Whether its main thread waits for events now; None when it may not be looked at."""
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/syscall").read_text().split()
+        return words[0] in _WAITS if words and _WAITS else None
+    return None
+
+
+def cpu_s(pid: int) -> float | None:
+    """CPU seconds of a process and of all below it; None when it is gone."""
+    found = processes.tree(pid)
+    return found.cpu_s if found else None
+
+
+def holding(inodes: set[int], but: Iterable[int]) -> list[int]:
+    """The processes that hold any of these sockets, without those of `but`."""
+    wanted, mine = {str(inode) for inode in inodes}, {*but, os.getpid()}
+    pids = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())
+    return [pid for pid in pids if pid not in mine and wanted & ports.sockets(pid)] if wanted else []
+
+
+def thread_seconds(pid: int) -> dict[str, float]:
+    """Thread -> CPU seconds, of a process; nothing of one that is gone."""
+    found = {}
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):  # it ends while we look
+                fields = (task / "stat").read_bytes().rpartition(b")")[2].split()
+                found[task.name] = (int(fields[11]) + int(fields[12])) * _TICK_SECONDS
+    return found
+
+
+def name(pid: int) -> str:
+    """What it was started as, short: the program and the first words behind it."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return f"process {pid}"
+    told = " ".join(word.rpartition("/")[2] for word in words[:3] if word)
+    return f"{told[:40]} (process {pid})"
+
+
+def _link(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except OSError:  # closed since it was listed
+        return ""
