@@ -32,7 +32,7 @@ for name in [name for name in sys.modules if name.partition(".")[0] == "locustfi
 
 client.install()  # a request is sent once, and counts once
 recorder: Recorder
-ended_at: "WeakKeyDictionary[gevent.Greenlet[..., Any], float]" = WeakKeyDictionary()
+ended_at: "WeakKeyDictionary[Any, float]" = WeakKeyDictionary()  # a user's greenlet -> its last answer
 
 
 @events.init_command_line_parser.add_listener

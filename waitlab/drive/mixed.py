@@ -9,6 +9,7 @@ from typing import Any
 
 from waitlab.drive import driver
 from waitlab.drive.driver import Driver
+from waitlab.drive.record import Recording
 from waitlab.errors import LabError
 from waitlab.experiment import Load
 
@@ -79,7 +80,7 @@ def _explained(locustfile: Path, folder: Path) -> Iterator[None]:
     try:
         yield
     except LabError as error:
-        if driver.Recording(folder).files():
+        if Recording(folder).files():
             raise
         said = (folder / driver.LOG).read_text(errors="replace").strip().splitlines()
         why = said[-1] if said else "Locust says nothing"

@@ -3,7 +3,8 @@
 from waitlab.target.lab import of_lab
 from waitlab.target.observation import Observation
 from waitlab.target.reading import read
-from waitlab.target.rig import Rig, Service, rig
+from waitlab.target.rig import Rig, rig
+from waitlab.target.service import Service
 from waitlab.target.settings import Choices, Setting
 from waitlab.target.target import Request, Target
 

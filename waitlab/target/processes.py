@@ -87,7 +87,7 @@ def catches(pid: int, signal: int) -> bool:
         found = _CAUGHT.search(Path(f"/proc/{pid}/status").read_text())
     except OSError:
         return False
-    return bool(found) and bool(int(found[1], 16) >> (signal - 1) & 1)
+    return found is not None and bool(int(found[1], 16) >> (signal - 1) & 1)
 
 
 def _rows() -> dict[int, list[bytes]]:

@@ -163,8 +163,8 @@ def _url(at: Place, given: Mapping[str, Any]) -> str:
     """Where it is reached; with a command that holds {port}, a port of ours."""
     texts = (given.get("command", ""), *given.get("environment", {}).values())
     has_port = any("port" in PLACEHOLDER.findall(text) for text in texts)
-    if "url" not in given and "command" in given and not has_port:
-        raise at.fault("does not say where it serves", "put {port} into its command, or add service.url")
+    if "url" not in given and not ("command" in given and has_port):
+        raise at.fault("does not say where it serves", "add service.url, or put {port} into its command")
     url = str(given.get("url", "http://127.0.0.1:{port}" if has_port else ""))
     parts = urlsplit(url.replace("{port}", "8000"))
     try:

@@ -8,10 +8,12 @@ from waitlab import process
 from waitlab.runner import cores as cores_
 from waitlab.runner import surroundings
 from waitlab.runner.cores import Share
-from waitlab.target import address, answers, running, starting
+from waitlab.target import address, answers, compose, running, starting
 from waitlab.target.service import Around, Service
 from waitlab.target.settings import Setting
 from waitlab.target.target import Target
+
+__all__ = ["Rig", "Service", "rig"]
 
 POOL_SIZE = 10  # of a service that leaves it to itself
 
@@ -38,7 +40,9 @@ class Rig:
             is_labs = target.scale == "control"
             self._inherited = {**around.inherited, **around.given(target.needs)} if is_labs else self._environment
             self._around = Around(around.folder, self.share, self._only, self._environment)
-            if target.kind == "running":
+            if target.compose:
+                self._found = stack.enter_context(compose.composed(target, self._around, self._environment))
+            elif target.kind == "running":
                 self._found = stack.enter_context(running.found(target, self._around))
             self._until_ended = stack.pop_all()
         return self

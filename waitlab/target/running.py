@@ -7,6 +7,7 @@ from dataclasses import replace
 from waitlab import process
 from waitlab.errors import LabError
 from waitlab.target import address, processes, starting
+from waitlab.target.compose import Composed
 from waitlab.target.service import Around, Service
 from waitlab.target.settings import Setting
 from waitlab.target.target import Target
@@ -34,6 +35,9 @@ def found(target: Target, around: Around) -> Iterator[Service]:
 
 def give(service: Service, setting: Setting) -> None:
     """Make it run with this setting, as far as a service that runs can. LabError 2 for one that it cannot have."""
+    if isinstance(service, Composed):
+        service.give(setting)
+        return
     if (setting.worker_class, setting.threads, setting.pool_size) != ("", 0, 0):
         message = f"{service.target.name} runs already: it cannot be given {setting}"
         raise LabError(message, "only workers can change while it runs; service.command in lab.toml starts it anew", 2)

@@ -131,17 +131,15 @@ class Service:
             step = 1 if workers > now else -1
             os.kill(master, signal.SIGTTIN if step > 0 else signal.SIGTTOU)
             now += step
-            if not _becomes(lambda wanted=now: processes.workers(self.port, master) == wanted):
-                found = processes.workers(self.port, master)
+            if (found := _becomes(self.port, master, now)) != now:
                 message = f"{self.target.name} has {found} workers {STEP_SECONDS:.0f} s after a signal, not {now}"
                 raise LabError(message, 'say scale = "restart" in lab.toml')
         return True
 
 
-def _becomes(is_so: Callable[[], bool]) -> bool:
+def _becomes(port: int, master: int, workers: int) -> int:
+    """How many workers there are, as soon as they are so many, or after some seconds, whatever it is then."""
     until = time.monotonic() + STEP_SECONDS
-    while not is_so():
-        if time.monotonic() > until:
-            return False
+    while (found := processes.workers(port, master)) != workers and time.monotonic() < until:
         time.sleep(POLL_SECONDS)
-    return True
+    return found

@@ -1,0 +1,114 @@
+"""A target that is a service of a compose file: it is given a setting as variables, or as so many containers.
+
+Docker is asked here, and nowhere else below `./lab`: who measures a service of the user's runs beside the engine, never
+in a container.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from waitlab import process
+from waitlab.errors import LabError
+from waitlab.target import starting
+from waitlab.target.service import Around, Service
+from waitlab.target.settings import Setting
+from waitlab.target.target import PLACEHOLDER, Target
+
+SECONDS = 300.0  # an image may have to be built
+
+
+@dataclass
+class Composed(Service):
+    """A service whose workers may be containers."""
+
+    inherited: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def workers(self) -> int:
+        """Where each container is a worker, how many there are; else its own setting, which nobody else changes."""
+        return len(_containers(self.target, self.inherited)) if _has_replicas(self.target) else self.setting.workers
+
+    def scale(self, workers: int) -> bool:
+        """So many containers, where each is a worker."""
+        if not _has_replicas(self.target):
+            return False
+        self.give(Setting(workers))
+        return True
+
+    def give(self, setting: Setting) -> None:
+        """Start it anew with this setting, where it is another."""
+        if setting != self.setting:
+            _up(self.target, setting, {**self.inherited, **self.target.environment(setting)})
+            self.setting, self.pid = setting, _pid(self.target, self.inherited)
+            if why := starting.ailment(self.url + self.target.health):
+                raise LabError(f"{self.target.name} with {setting}: {why}", "see: docker compose logs", 122)
+            self.settle()
+
+
+@contextmanager
+def composed(target: Target, around: Around, inherited: Mapping[str, str]) -> Iterator[Composed]:
+    """The service for the length of a `with`; afterwards it is as the variables of this process would have it, with as
+    many containers as before. LabError 122 when it is down, or there is no Docker.
+    """
+    if shutil.which("docker", path=inherited.get("PATH")) is None:
+        raise LabError("there is no docker on PATH", "service.command starts a service without it", 122)
+    had = len(_containers(target, inherited))
+    if not had or (why := starting.ailment(target.url + target.health)):
+        why = why if had else "it has no container that runs"
+        raise LabError(f"{target.name} is down: {why}", f"docker compose up --wait {target.compose}", 122)
+    as_it_is = Setting(had if _has_replicas(target) else 0)
+    pid = _pid(target, inherited)
+    service = Composed(target, as_it_is, target.url, pid, around, lambda: "", inherited=inherited)
+    try:
+        yield service
+    finally:
+        if service.setting != as_it_is:
+            _up(target, as_it_is, inherited)
+
+
+def _has_replicas(target: Target) -> bool:
+    """Whether `workers` are containers: no variable takes them."""
+    return not any("workers" in PLACEHOLDER.findall(text) for text in target.given.values())
+
+
+def _up(target: Target, setting: Setting, environment: Mapping[str, str]) -> None:
+    scaled = ["--scale", f"{target.compose}={setting.workers}"] if _has_replicas(target) and setting.workers else []
+    _docker(target, environment, "compose", "up", "--detach", "--no-deps", "--wait", *scaled, target.compose)
+
+
+def _containers(target: Target, environment: Mapping[str, str]) -> list[str]:
+    return _docker(target, environment, "compose", "ps", "--quiet", "--status", "running", target.compose).split()
+
+
+def _pid(target: Target, environment: Mapping[str, str]) -> int | None:
+    """The first process of its only container, where that is one of this machine; the processes of several are below
+    none that they alone share.
+    """
+    ids = _containers(target, environment)
+    if len(ids) != 1:
+        return None
+    pid = int(_docker(target, environment, "inspect", "--format", "{{.State.Pid}}", ids[0]) or 0)
+    return pid if pid and process.is_alive(pid) and Path(f"/proc/{pid}/smaps_rollup").exists() else None
+
+
+def _docker(target: Target, environment: Mapping[str, str], *words: str) -> str:
+    try:
+        ended = subprocess.run(
+            ["docker", *words],
+            cwd=target.directory,
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LabError(f"docker {' '.join(words[:2])}: {error}", "", 122) from None
+    if ended.returncode:
+        said = (ended.stderr.strip().splitlines() or ["it says nothing"])[-1]
+        raise LabError(f"docker {' '.join(words[:2])} of {target.compose}: {said}", "try it by hand", 122)
+    return ended.stdout.strip()
