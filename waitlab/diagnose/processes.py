@@ -24,11 +24,18 @@ def workers(port: int) -> list[int]:
 
 
 def has_loop(pid: int) -> bool | None:
-    """Whether it holds what an event loop waits with; None when it may not be looked at."""
+    """Whether it holds what an event loop waits with, and has not just inherited it; None when it may not be looked at.
+
+    A master may have a loop for its own ends: a worker that it forks has that too, and never uses it.
+    """
     try:
-        return any(_link(descriptor) == _EPOLL for descriptor in Path(f"/proc/{pid}/fd").iterdir())
+        own = _loops(pid)
+        parent = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+        if own and ports.sockets(pid) & ports.sockets(parent):
+            own -= _loops(parent)
     except OSError:
         return None
+    return bool(own)
 
 
 def is_in_loop(pid: int) -> bool | None:
@@ -71,6 +78,11 @@ def name(pid: int) -> str:
         return f"process {pid}"
     told = " ".join(word.rpartition("/")[2] for word in words[:3] if word)
     return f"{told[:40]} (process {pid})"
+
+
+def _loops(pid: int) -> set[str]:
+    """The descriptors by which a process waits for events."""
+    return {found.name for found in Path(f"/proc/{pid}/fd").iterdir() if _link(found) == _EPOLL}
 
 
 def _link(descriptor: Path) -> str:

@@ -153,9 +153,9 @@ def diagnose(
     as_json: AsJson = False,
 ) -> None:
     """Watch a service under its present load and name what limits it. Sends nothing."""
-    from waitlab.verbs import diagnose as watched
+    from waitlab.verbs import diagnosed
 
-    raise typer.Exit(watched.run(what, seconds, as_json))
+    raise typer.Exit(diagnosed.run(what, seconds, as_json))
 
 
 def _on_the_host() -> None:

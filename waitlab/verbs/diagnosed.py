@@ -53,7 +53,7 @@ def _source(what: str | None, environment: Mapping[str, str]) -> Source:
 def _of_user(what: str, environment: Mapping[str, str]) -> Source:
     """With its telemetry where `lab serve` started it, and else by its port alone."""
     if runtime.in_container(environment):
-        raise LabError("a service of your own is not diagnosed from a container", "use ./lab on the host", 2)
+        raise LabError("a service of your own is not diagnosed from a container", "RUNTIME=local ./lab diagnose", 2)
     name, url = (what, what) if what.startswith("http://") else _named(Path(what))
     home = Home.of(environment)
     run_dir = sources.served_at(url, home.folder / "run")

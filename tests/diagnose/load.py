@@ -1,0 +1,35 @@
+"""A small closed loop of users, in threads of the test itself."""
+
+import http.client
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+SETTLE_SECONDS = 0.6
+
+
+@contextmanager
+def asked(url: str, path: str, users: int) -> Iterator[None]:
+    """So many users, each of whom asks again when it is answered."""
+    where, over = urlsplit(url), threading.Event()
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=2)
+        while not over.is_set():
+            with suppress(OSError, http.client.HTTPException):
+                connection.request("GET", path)
+                connection.getresponse().read()
+        connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(users)]
+    for thread in threads:
+        thread.start()
+    time.sleep(SETTLE_SECONDS)
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()

@@ -1,0 +1,136 @@
+"""Where the figures come from: the running lab, a load's own exporters, the address of a stranger's service."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from waitlab.diagnose import sources
+from waitlab.errors import LabError
+from waitlab.runtime.looks import Address, Counts, Listener, Look, Place
+from waitlab.runtime.pages import Metrics
+from waitlab.telemetry import ledger
+from waitlab.verbs import diagnosed
+
+
+class OneLab:
+    """A lab of one service."""
+
+    def __init__(self, targets: Path, upstream: str) -> None:
+        self.targets = targets
+        self._upstream = upstream
+
+    def look(self, probe: bool) -> Look:
+        raise NotImplementedError
+
+    def counts(self, service: str) -> Counts:
+        raise NotImplementedError
+
+    def listeners(self, service: str) -> list[Listener]:
+        return [
+            Listener("", "", 0.0, Metrics("")),
+            Listener("", "1", 0.0, Metrics(""), 7),
+            Listener("", "2", 0.0, None),
+        ]
+
+    def services(self) -> dict[str, str]:
+        return {"shop": "http://127.0.0.1:8001", "far": "http://shop:8001"}
+
+    def upstream(self) -> str:
+        return self._upstream
+
+    def prometheus(self) -> Place:
+        raise NotImplementedError
+
+    def addresses(self) -> list[Address]:
+        raise NotImplementedError
+
+
+@contextmanager
+def answering(body: str) -> Iterator[str]:
+    """A page that says this, whatever is asked; yields host and port."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def announce(folder: Path, name: str, address: str, **labels: str) -> None:
+    (folder / f"{name}.json").write_text(json.dumps([{"targets": [address], "labels": labels}]))
+
+
+def test_a_service_of_the_lab(tmp_path: Path) -> None:
+    with answering('{"concurrency": 12}') as address:
+        found = sources.of_lab(OneLab(tmp_path, f"http://{address}"), "shop")
+        assert found.upstream_places() == 12
+    assert found.port == 8001
+    assert found.pids() == {"1": 7}
+    assert len(found.listeners()) == 3
+    assert found.upstream_places() is None  # it has gone
+
+
+def test_of_a_service_elsewhere_the_kernel_shows_nothing(tmp_path: Path) -> None:
+    found = sources.of_lab(OneLab(tmp_path, ""), "far")
+    assert found.port is None
+    assert found.upstream_places() is None
+
+
+def test_a_service_that_the_lab_does_not_have(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="no running service 'shopp'") as found:
+        sources.of_lab(OneLab(tmp_path, ""), "shopp")
+    assert "shop, far" in found.value.remedy
+
+
+def test_what_exporters_of_a_load_show(tmp_path: Path) -> None:
+    page = (
+        'lab_load_cpu_ratio 0.75\nlab_load_requests_total{service="shop"} 40\nlab_load_requests_total{service="x"} 2\n'
+    )
+    with answering(page) as address:
+        announce(tmp_path, "locust-1", address, process="main")
+        announce(tmp_path, "locust-2", "127.0.0.1:1", process="gone")
+        announce(tmp_path, "shop", address)
+        assert sources.of_load(tmp_path, "shop") == ({"main": 0.75}, 40.0)
+
+
+def test_a_service_that_lab_serve_has_is_found_by_its_address(tmp_path: Path) -> None:
+    run_dir = tmp_path / "shop"
+    run_dir.mkdir()
+    (run_dir / "serve.json").write_text('{"service": "shop", "url": "http://127.0.0.1:8123"}')
+    ledger.create(run_dir)
+    assert sources.served_at("http://127.0.0.1:8123", tmp_path) is None  # nobody lives there
+    claim = ledger.claim(run_dir)
+    try:
+        assert sources.served_at("http://localhost:8123", tmp_path) == run_dir
+        assert sources.served_at("http://127.0.0.1:8124", tmp_path) is None
+    finally:
+        claim.release()
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('[service]\nname = "shop"\ncommand = "true"', "does not say where shop runs"),
+        ('[service]\nname = "shop"\nurl = "http://127.0.0.1:1"', "listens on port 1"),
+    ],
+)
+def test_a_file_that_leads_nowhere(text: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lab.toml").write_text(text + '\n[[requests]]\npath = "/"\n')
+    monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
+    with pytest.raises(LabError, match=fault):
+        diagnosed.run(str(tmp_path / "lab.toml"), 3.0, as_json=False)
