@@ -274,7 +274,8 @@ def _driven(case: Case, around: Surroundings) -> Iterator[sources.Source]:
             time.sleep(SETTLE_SECONDS / 2)
             scale.change(serving.run_dir, case.service, case.grows_to, None)
         file = serving.run_dir / "targets" / f"{case.service}.json"
-        yield sources.of_run_dir(serving.run_dir, file, upstream=own.settings.get("UPSTREAM_URL", ""))
+        upstream = own.settings.get("UPSTREAM_URL", "")
+        yield sources.of_run_dir(serving.run_dir, file, upstream=upstream, shows_pools=True)
 
 
 @contextmanager

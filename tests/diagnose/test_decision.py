@@ -24,14 +24,15 @@ def seen(*workers: WorkerFigures, **figures: object) -> Figures:
     """A watch of a service that has room for everything, but for what is said."""
     known = {"cores_given": 1.0, "cores": sum(one.cores or 0 for one in workers), "connections": CALM, "rps": 20.0}
     named = tuple(replace(one, name=str(number)) for number, one in enumerate(workers, 1))
-    return Figures("shop", 10.0, 20, telemetry=True, workers=named, **{**known, **figures})  # type: ignore[arg-type]
+    known |= {"telemetry": True, "shows_pools": True}
+    return Figures("shop", 10.0, 20, workers=named, **{**known, **figures})  # type: ignore[arg-type]
 
 
 def outside(*workers: WorkerFigures, **figures: object) -> Figures:
     """The same without telemetry: what a stranger's service shows."""
     kinds = [{"has_loop": one.has_loop, "in_loop_ratio": one.in_loop_ratio} for one in workers]
     bare = [WorkerFigures(one.name, one.cores, **kind) for one, kind in zip(workers, kinds, strict=True)]
-    return replace(seen(*bare, **figures), telemetry=False, rps=None)
+    return replace(seen(*bare, **figures), telemetry=False, shows_pools=False, rps=None)
 
 
 BLOCKED = replace(LOOP, late_ratio=0.9, lag_s=2.0)
@@ -39,6 +40,7 @@ UPSTREAM = Places(size=10, used=10, waiting=30, full_ratio=1, waiting_ratio=1)
 CALLING = replace(LOOP, in_flight=40, calls=Places(1000, 40, 0, 0, 0))
 ASLEEP = WorkerFigures("1", cores=0.02, has_loop=True, in_loop_ratio=0.0)
 POLLING = WorkerFigures("1", cores=0.02, has_loop=True, in_loop_ratio=1.0)
+LITTLE = replace(CALM, answering=0.3)
 SLOW = replace(QUEUED, answering=0, slow=2, slow_ratio=1)
 HELD = replace(FULL, waiting=0, waiting_ratio=0)
 BARELY = replace(FULL, full_ratio=0.7)
@@ -98,7 +100,12 @@ def from_outside() -> Iterator[tuple[str, Limit, Figures]]:
     yield "from outside: slow clients", Limit.SLOW_CLIENTS, outside(PLAIN, PLAIN, connections=SLOW)
     yield "from outside: CPU", Limit.CPU, outside(replace(PLAIN, cores=0.98), connections=QUEUED)
     yield "from outside: sync workers with room", Limit.NONE, outside(PLAIN, PLAIN)
-    yield "from outside: a loop with room", Limit.UNKNOWN, outside(POLLING)
+    yield "from outside: a loop that is asked much", Limit.UNKNOWN, outside(POLLING)
+    yield (
+        "from outside: a loop that is asked little",
+        Limit.NONE,
+        outside(POLLING, connections=LITTLE),
+    )
     yield (
         "from outside: a loop that may not be looked at",
         Limit.UNKNOWN,
@@ -132,6 +139,14 @@ def test_what_does_not_follow_lowers_the_confidence() -> None:
     assert doubtful.limit is sure.limit
     assert doubtful.confidence < sure.confidence
     assert "load generator" in doubtful.doubts[0]
+
+
+def test_pools_that_would_not_show_lower_the_confidence_that_nothing_is_full() -> None:
+    verdict = decide(seen(LOOP, shows_pools=False))
+    assert verdict.limit is Limit.NONE
+    assert verdict.confidence < decide(seen(LOOP)).confidence == 1
+    assert "pools" in verdict.doubts[0]
+    assert not decide(seen(PLAIN, shows_pools=False)).doubts  # a worker with one thread needs one connection
 
 
 def test_evidence_at_its_threshold_is_worth_less() -> None:

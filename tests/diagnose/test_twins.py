@@ -24,7 +24,8 @@ Served = tuple[str, sources.Source]
 def served(folder: Path, settings: dict[str, str]) -> Iterator[Served]:
     environment = {**os.environ, **settings, "TRACES": "off"}
     with service.running(environment, folder / "run", folder / "log") as url:
-        yield url, sources.of_run_dir(folder / "run", folder / "run/targets" / f"{settings['SERVICE']}.json")
+        file = folder / "run/targets" / f"{settings['SERVICE']}.json"
+        yield url, sources.of_run_dir(folder / "run", file, shows_pools=True)
 
 
 @pytest.fixture(scope="module")

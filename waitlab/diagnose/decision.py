@@ -65,8 +65,9 @@ def _nothing(seen: Figures) -> Verdict:
     doubts = (*_blind(seen), *_near(seen), *_noise(seen))
     if doubts:
         return _unknown(doubts, [])
-    evidence = tuple(_free(seen))
-    return Verdict(Limit.NONE, 1.0, evidence, (), (), cures.of(Evidence(Limit.NONE, (), 1.0)))
+    unseen = _unseen(seen)
+    confidence = DOUBT if unseen else 1.0
+    return Verdict(Limit.NONE, confidence, tuple(_free(seen)), (), unseen, cures.of(Evidence(Limit.NONE, (), 1.0)))
 
 
 def _unfit(seen: Figures) -> tuple[str, ...]:
@@ -93,8 +94,11 @@ def _noise(seen: Figures) -> tuple[str, ...]:
 def _blind(seen: Figures) -> tuple[str, ...]:
     """What could be full and cannot be seen."""
     doubts = []
-    if not seen.telemetry and any(one.has_loop is not False for one in seen.workers):
-        doubts.append("nothing that shows outside is full; its thread pool and connection pools show inside only")
+    looped = [one for one in seen.workers if one.has_loop is not False]
+    if not seen.telemetry and looped and (seen.connections is None or seen.connections.answering >= len(looped)):
+        doubts.append(
+            "nothing that shows outside is full; its thread pool and connection pools would show inside only (lab serve starts it so)"
+        )
     calls, in_flight = seen.together("calls"), sum(one.in_flight or 0.0 for one in seen.workers)
     if calls and calls.used and calls.used >= CALLING * in_flight and seen.upstream is None:
         doubts.append(
@@ -103,6 +107,15 @@ def _blind(seen: Figures) -> tuple[str, ...]:
     if (seen.error_ratio or 0.0) > NOT_UNLOADED:
         doubts.append(f"{seen.error_ratio:.0%} of the answers are errors, and an error needs little")
     return tuple(doubts)
+
+
+def _unseen(seen: Figures) -> tuple[str, ...]:
+    """Pools that nobody has shown, where more than one request of a worker could wait in them."""
+    shown = seen.shows_pools or any(one.pools for one in seen.workers)
+    one_each = all(one.has_loop is False and (one.threads is None or one.threads.size == 1) for one in seen.workers)
+    if shown or one_each:
+        return ()
+    return ("connection pools of its own would not show here: a full one looks like work that takes long",)
 
 
 def _near(seen: Figures) -> tuple[str, ...]:

@@ -69,7 +69,8 @@ class Connections:
 class Figures:
     """One watch of `seconds`, in which the service was looked at `looks` times. None = not known.
 
-    Ratios are shares of one. `telemetry`: its workers show their own figures. `cores`: CPU that it used, in cores;
+    Ratios are shares of one. `telemetry`: its workers show their own figures; `shows_pools`: also all of their pools,
+    which a service does only where its application says so. `cores`: CPU that it used, in cores;
     `cores_given`: what it may use. `busy_ratio`: how busy these cores were, with whatever; `steal_ratio`: of them what
     another virtual machine took. `generator_ratio`: of one core, what the busiest process that sends the load used.
     `upstream`: how many calls the outside world serves at once, where it says so (a size of 0: as many as come), and
@@ -80,6 +81,7 @@ class Figures:
     seconds: float
     looks: int
     telemetry: bool = False
+    shows_pools: bool = False
     workers: tuple[WorkerFigures, ...] = ()
     changed: int = 0
     rps: float | None = None

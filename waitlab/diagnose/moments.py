@@ -44,7 +44,13 @@ class Moment:
         return frozenset(self.pages) | frozenset(self.cpu_s)
 
 
-def figures(service: str, moments: Sequence[Moment], cores_given: float | None, places: int | None) -> Figures:
+def figures(
+    service: str,
+    moments: Sequence[Moment],
+    cores_given: float | None,
+    places: int | None = None,
+    shows_pools: bool = False,
+) -> Figures:
     """What at least two looks show. `places`: calls the outside world serves at once, 0 for as many as come."""
     first, last = moments[0], moments[-1]
     telemetry = any(moment.pages for moment in moments)
@@ -60,6 +66,7 @@ def figures(service: str, moments: Sequence[Moment], cores_given: float | None, 
         seconds=seconds,
         looks=len(moments),
         telemetry=telemetry,
+        shows_pools=shows_pools,
         workers=workers,
         changed=len(first.workers ^ last.workers),
         rps=sum(one.rps or 0.0 for one in workers) if telemetry else None,

@@ -26,7 +26,8 @@ Load = tuple[dict[str, float], float]  # process that sends -> of a core; and wh
 class Source:
     """One service. `port`: where the kernel shows its connections, None where it does not; `pids`: worker -> process,
     those that can be seen; `load`: what the exporters of a load show; `upstream`: where the outside world says how many
-    calls it serves at once, "" where nobody does.
+    calls it serves at once, "" where nobody does. `shows_pools`: every connection pool of it is in its figures, as of
+    the lab's own services.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Source:
     pids: Callable[[], dict[str, int]]
     load: Callable[[], Load] = field(default=lambda: ({}, 0.0))
     upstream: str = ""
+    shows_pools: bool = False
 
     def upstream_places(self) -> int | None:
         """Calls the outside world serves at once, 0 for as many as come; None where it does not say."""
@@ -61,10 +63,13 @@ def of_lab(lab: Lab, service: str) -> Source:
         pids,
         lambda: of_load(lab.targets, service),
         lab.upstream(),
+        shows_pools=True,
     )
 
 
-def of_run_dir(run_dir: Path, target_file: Path, targets: Path | None = None, upstream: str = "") -> Source:
+def of_run_dir(
+    run_dir: Path, target_file: Path, targets: Path | None = None, upstream: str = "", *, shows_pools: bool = False
+) -> Source:
     """A service that `waitlab.serve` started in this folder. LabError when none runs there."""
     try:
         told: Mapping[str, object] = json.loads((run_dir / "serve.json").read_text())
@@ -82,6 +87,7 @@ def of_run_dir(run_dir: Path, target_file: Path, targets: Path | None = None, up
         lambda: _gone(pids, name),
         lambda: of_load(targets, name) if targets else ({}, 0.0),
         upstream,
+        shows_pools,
     )
 
 

@@ -44,7 +44,8 @@ def watch(source: Source, seconds: float, told: Callable[[float], None] = lambda
     taken.append(_look(under, whole=True))
     if len(taken) < FEWEST_LOOKS:
         raise LabError(f"{source.name} could be looked at {len(taken)} times in {seconds:g} s", "watch it for longer")
-    return moments.figures(source.name, taken, _cores_given(under, taken[-1]), source.upstream_places())
+    cores = _cores_given(under, taken[-1])
+    return moments.figures(source.name, taken, cores, source.upstream_places(), source.shows_pools)
 
 
 def _next(last: Moment) -> float:
