@@ -15,6 +15,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import gevent
+import locust.main
 from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -31,6 +32,8 @@ for name in [name for name in sys.modules if name.partition(".")[0] == "locustfi
     del sys.modules[name]  # the user may have a package of that name
 
 client.install()  # a request is sent once, and counts once
+# Where no file has users Locust has pytest collect them all, this one too, and says nothing of use about it.
+locust.main.load_locustfile_pytest = lambda path: {}
 recorder: Recorder
 ended_at: "WeakKeyDictionary[Any, float]" = WeakKeyDictionary()  # a user's greenlet -> its last answer
 

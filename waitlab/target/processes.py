@@ -64,8 +64,7 @@ def accept_queue(port: int, of: int | str = "self") -> int:
 def holders(port: int) -> tuple[int, ...]:
     """The processes that hold the listening socket of this port; none when they may not be looked at."""
     inodes = {inode for listening, inode in ports.listeners() if listening == port}
-    numbers = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())
-    return tuple(sorted(pid for pid in numbers if inodes & ports.sockets(pid))) if inodes else ()
+    return tuple(sorted(pid for pid in _pids() if inodes & ports.sockets(pid))) if inodes else ()
 
 
 def master(port: int) -> int | None:
@@ -90,13 +89,16 @@ def catches(pid: int, signal: int) -> bool:
     return found is not None and bool(int(found[1], 16) >> (signal - 1) & 1)
 
 
+def _pids() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+
+
 def _rows() -> dict[int, list[bytes]]:
     """Process -> the fields of its stat, from the state on; of all there are."""
     found = {}
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with suppress(OSError):  # it ends while we look
-                found[int(entry.name)] = Path(entry.path, "stat").read_bytes().rpartition(b")")[2].split()
+    for pid in _pids():
+        with suppress(OSError):  # it ends while we look
+            found[pid] = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     return {pid: fields for pid, fields in found.items() if fields}
 
 

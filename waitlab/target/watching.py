@@ -44,7 +44,6 @@ class _Watched:
     after: Tree | None
     pss_bytes: int | None
     readings: list[Reading] = field(default_factory=list)
-    threads: int = 0
     accept_queue: int = 0
 
 
@@ -83,8 +82,6 @@ def _watch(driver: Driver, seen: Seen, share: Share) -> _Watched:
     window = _Watched(start, start + driver.load.seconds, before, before, None, readings)
     while time.monotonic() < window.end:
         _pause(driver, seen, min(window.end, time.monotonic() + POLL_SECONDS))
-        now = _tree(seen)
-        window.threads = max(window.threads, now.threads if now else 0)
         window.accept_queue = max(window.accept_queue, _accept_queue(seen))
     window.after, window.end = _tree(seen), time.monotonic()
     _must_be_the_same(window)
@@ -144,7 +141,7 @@ def _observation(setting: Setting, load: Load, driver: Driver, window: _Watched,
         cores_used=None if cpu_s is None else cpu_s / seconds,
         pss_mb=None if window.pss_bytes is None else window.pss_bytes / 1e6,
         processes=len(window.after.pids) if window.after else 0,
-        threads=window.threads,
+        threads=max(tree.threads if tree else 0 for tree in (window.before, window.after)),
         accept_queue_max=window.accept_queue,
         generator_cpu_ratio=client.cpu_ratio,
         foreign_ratio=machine.foreign_ratio,
