@@ -1,5 +1,6 @@
 """lab.toml: what a whole one means, and that every fault names file, key and what was meant."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.target.conftest import written
 from waitlab.errors import LabError
-from waitlab.target import Choices, Request, Target, read
+from waitlab.target import Choices, Request, Target, read, reading
 
 GOOD = """
 [service]
@@ -31,6 +32,18 @@ method = "POST"
 headers = { Authorization = "Bearer secret" }
 body = '{"sku": 1}'
 """
+
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/your-own-service.md").read_text()
+
+
+def test_the_reference_has_every_key_and_an_example_that_reads(tmp_path: Path) -> None:
+    for table, heading in ((reading.SERVICE, "[service]"), (reading.REQUEST, "[[requests]]")):
+        rows = PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+        assert set(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE)) == set(table)
+    assert all(f"`{key}`" in PAGE.partition("## [choices]\n")[2] for key in reading.CHOICES)
+    example = PAGE.partition("```toml\n")[2].partition("```")[0]
+    assert len(read(written(tmp_path, example)).choices.settings()) == 2 * (4 + 4 * 3)
 
 
 def refused(folder: Path, text: str) -> LabError:

@@ -188,6 +188,17 @@ def _read(file: Path) -> bytes:
         return b""
 
 
+def test_a_service_of_another_machine_is_not_loaded_unless_it_is_named(
+    tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    target = read(written(tmp_path, '[service]\nurl = "http://192.0.2.1:9000"\n[[requests]]\npath = "/"\n'))
+    with pytest.raises(LabError) as fault:
+        rig(target, None, ("orders.internal",), environment)
+    assert "192.0.2.1 is not this machine" in fault.value.message
+    assert 'allow = ["192.0.2.1"]' in fault.value.remedy
+    rig(target, None, ("192.0.2.1",), environment)
+
+
 def test_a_port_in_use_and_a_service_that_is_down_are_told_apart(shop: Path, environment: Mapping[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -1,5 +1,6 @@
 """A setting in words and as a command line; candidates without twins; the lab's own services as targets."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ def test_what_is_typed_shows_what_is_chosen_and_no_secret() -> None:
     assert found.typed(setting) == typed
     assert found.variables(setting) == {"POOL": "5", "WORKERS": "2", "WORKER_CLASS": "sync", "THREADS": "1"}
     assert found.environment(setting)["DATABASE_URL"] == "postgres://me:secret@db"
+
+
+def test_a_service_that_runs_already_is_told_in_the_words_of_who_runs_it() -> None:
+    choices, setting = Choices((1, 4)), Setting(4)
+    running = Target("x", Path("/"), "/", choices, "running", url="http://127.0.0.1:9")
+    scaled = replace(running, compose="orders")
+    assert running.typed(setting) == "4 workers"
+    assert scaled.typed(setting) == "docker compose up --detach --scale orders=4 orders"
+    told = replace(scaled, given={"WORKERS": "{workers}"})
+    assert told.typed(setting) == "WORKERS=4 docker compose up --detach orders"
+    assert told.variables(setting) == {"WORKERS": "4"}
 
 
 def test_a_service_of_the_lab_is_a_target_like_any_other() -> None:

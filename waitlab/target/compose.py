@@ -16,7 +16,7 @@ from waitlab.errors import LabError
 from waitlab.target import starting
 from waitlab.target.service import Around, Service
 from waitlab.target.settings import Setting
-from waitlab.target.target import PLACEHOLDER, Target
+from waitlab.target.target import Target
 
 SECONDS = 300.0  # an image may have to be built
 
@@ -30,11 +30,11 @@ class Composed(Service):
     @property
     def workers(self) -> int:
         """Where each container is a worker, how many there are; else its own setting, which nobody else changes."""
-        return len(_containers(self.target, self.inherited)) if _has_replicas(self.target) else self.setting.workers
+        return len(_containers(self.target, self.inherited)) if self.target.has_replicas else self.setting.workers
 
     def scale(self, workers: int) -> bool:
         """So many containers, where each is a worker."""
-        if not _has_replicas(self.target):
+        if not self.target.has_replicas:
             return False
         self.give(Setting(workers))
         return True
@@ -60,7 +60,7 @@ def composed(target: Target, around: Around, inherited: Mapping[str, str]) -> It
     if not had or (why := starting.ailment(target.url + target.health)):
         why = why if had else "it has no container that runs"
         raise LabError(f"{target.name} is down: {why}", f"docker compose up --wait {target.compose}", 122)
-    as_it_is = Setting(had if _has_replicas(target) else 0)
+    as_it_is = Setting(had if target.has_replicas else 0)
     pid = _pid(target, inherited)
     service = Composed(target, as_it_is, target.url, pid, around, lambda: "", inherited=inherited)
     try:
@@ -70,13 +70,8 @@ def composed(target: Target, around: Around, inherited: Mapping[str, str]) -> It
             _up(target, as_it_is, inherited)
 
 
-def _has_replicas(target: Target) -> bool:
-    """Whether `workers` are containers: no variable takes them."""
-    return not any("workers" in PLACEHOLDER.findall(text) for text in target.given.values())
-
-
 def _up(target: Target, setting: Setting, environment: Mapping[str, str]) -> None:
-    scaled = ["--scale", f"{target.compose}={setting.workers}"] if _has_replicas(target) and setting.workers else []
+    scaled = ["--scale", f"{target.compose}={setting.workers}"] if target.has_replicas and setting.workers else []
     _docker(target, environment, "compose", "up", "--detach", "--no-deps", "--wait", *scaled, target.compose)
 
 

@@ -11,11 +11,10 @@ class Observation:
 
     `throughput_rps` counts good answers (2xx); `error_ratio` is the share of all others of all `answers`. Response
     times are those of good answers from the moment they were due, 0 without any. CPU, PSS, processes and threads are
-    those of the service's process tree, PSS and processes at the window's end, threads at
-    the end with more; None where it may not be looked
-    at. `accept_queue_max`: connections that waited to be accepted, at their most. `generator_cpu_ratio`: the busiest
-    generator process' share of a core; `foreign_ratio` and `steal_ratio`: of all the cores' time what others and what
-    the host took; `late_p99_ms`: how late requests left against their schedule.
+    those of the service's process tree, None where it may not be looked at: PSS and processes at the window's end,
+    threads at the end of it with more. `accept_queue_max`: connections that waited to be accepted, at their most.
+    `generator_cpu_ratio`: the busiest generator process' share of a core; `foreign_ratio` and `steal_ratio`: of all the
+    cores' time what others and what the host took; `late_p99_ms`: how late requests left against their schedule.
     """
 
     setting: Setting

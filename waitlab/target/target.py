@@ -63,10 +63,14 @@ class Target:
         return {name: filled(text, setting, port) for name, text in self.given.items()}
 
     def typed(self, setting: Setting) -> str:
-        """The command line a person would type; of its environment what is chosen, since the rest may be secret."""
+        """The command line a person would type; of its environment what is chosen, since the rest may be secret. Of a
+        service that runs already there is none: then the setting in words.
+        """
+        if self.kind == "running" and not self.compose:
+            return str(setting)
         told = {name: value for name, value in self.environment(setting).items() if value and self._is_shown(name)}
         words = [f"{name}={shlex.quote(value)}" for name, value in told.items()]
-        return " ".join([*words, shlex.join(self.command(setting, TYPED_PORT))])
+        return " ".join([*words, shlex.join(self._composed(setting) or self.command(setting, TYPED_PORT))])
 
     def variables(self, setting: Setting) -> dict[str, str]:
         """The choice as variables for a compose file: those of its environment that hold a choice, or by their names
@@ -78,6 +82,16 @@ class Target:
         found = {name: filled(text, setting, TYPED_PORT) for name, text in named.items()}
         found |= {name.upper(): value for name, value in chosen.items() if name not in held}
         return {f"{self.prefix}{name}": value for name, value in found.items()}
+
+    @property
+    def has_replicas(self) -> bool:
+        """Whether each worker is a container: it is a compose service, and no variable takes them."""
+        return bool(self.compose) and not any("workers" in PLACEHOLDER.findall(text) for text in self.given.values())
+
+    def _composed(self, setting: Setting) -> list[str]:
+        """What gives a compose service its setting, as words; none of another."""
+        scaled = ["--scale", f"{self.compose}={setting.workers}"] if self.has_replicas and setting.workers else []
+        return ["docker", "compose", "up", "--detach", *scaled, self.compose] if self.compose else []
 
     def _is_shown(self, name: str) -> bool:
         return name in self.shown or bool(PLACEHOLDER.findall(self.given[name]))
