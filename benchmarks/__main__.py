@@ -5,7 +5,7 @@ Each finished measurement is recorded in results/benchmarks/ at once: an interru
 
 import sys
 
-from benchmarks import containers, diagnose, generator, metrics_cost, pairs, predictions, quick, startup
+from benchmarks import containers, diagnose, generator, metrics_cost, pairs, predictions, quick, startup, tune
 from benchmarks.record import console, forget
 
 BENCHMARKS = {
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "quick": quick.main,
     "pairs": pairs.main,
     "diagnose": diagnose.main,
+    "tune": tune.main,
 }
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from waitlab.panels.printable import shown
 from waitlab.report.chart import Axis, axis
@@ -11,6 +12,7 @@ from waitlab.report.figures import said
 from waitlab.tune.answer import Answer, Candidate
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM, FOOT = 440, 84, 430, 14, 232, 44  # pixels
+RULES = Path(__file__).with_name("chart.css")
 STEPS = 60
 CLASSES = ("predicted", "second", "third")
 
@@ -119,7 +121,7 @@ def _curve(curve: Curve, kind: str, along: Axis, up: Axis) -> Iterator[str]:
     yield f'<path class="{kind} curve"{dash} d="M{places}"/>'
     if curve.name:
         x, y = curve.points[len(curve.points) * 2 // 3]
-        place = f'x="{along.at(x):.1f}" y="{up.at(y) - 7:.1f}" text-anchor="middle"'
+        place = f'x="{along.at(x):.1f}" y="{up.at(y) + (17 if curve.is_dashed else -7):.1f}" text-anchor="middle"'
         yield f'<text class="told" {place}>{_text(curve.name)}</text>'
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from html import escape
-from pathlib import Path
 
 from waitlab.panels.document import document
 from waitlab.panels.printable import shown
@@ -11,14 +10,13 @@ from waitlab.report import page as report_page
 from waitlab.tune import chart, told
 from waitlab.tune.answer import Answer
 
-STYLE = Path(__file__).with_name("chart.css")
 LONGEST = 600
 
 
 def page(of: Answer) -> str:
     """The whole page; it needs no network and runs no program."""
     body = f"<header>\n{_header(of)}</header>\n<main>\n{''.join(_sections(of))}</main>"
-    return document(f"{shown(of.target)}: lab tune", body, report_chart.STYLE, report_page.STYLE, STYLE)
+    return document(f"{shown(of.target)}: lab tune", body, report_chart.STYLE, report_page.STYLE, chart.RULES)
 
 
 def _header(of: Answer) -> str:

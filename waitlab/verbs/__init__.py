@@ -158,6 +158,91 @@ def diagnose(
     raise typer.Exit(diagnosed.run(what, seconds, as_json))
 
 
+@app.command(
+    epilog="For instance: [bold]./lab serve shop:app --workers 4 --threads 8[/] or [bold]./lab serve shop:app --server "
+    "uvicorn --port 9000 -- --limit-concurrency 100[/]. It stays in the foreground; Ctrl-C ends it. TTIN and TTOU give "
+    "it one worker more or less, where its server can.",
+)
+def serve(  # noqa: PLR0917
+    application: Annotated[str, typer.Argument(metavar="MODULE:APP", help="Any WSGI or ASGI application.")],
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- SERVER OPTIONS]", help="Given to the server as they are.")
+    ] = None,
+    server: Annotated[str, typer.Option(help="gunicorn, uvicorn or hypercorn.")] = "gunicorn",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    worker_class: Annotated[str, typer.Option(help="Of gunicorn or hypercorn; the server's own when left out.")] = "",
+    threads: Annotated[int, typer.Option(min=0, max=1000, help="Of a gunicorn worker; its own when left out.")] = 0,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    python: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="The application's interpreter; else the active virtual environment's."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Of the service in figures; the module's when left out.")] = "",
+    traces: Annotated[str, typer.Option(help="off, sampled or all; needs OpenTelemetry beside the application.")] = (
+        "sampled"
+    ),
+) -> None:
+    """Serve your own application with its own interpreter, measured: nothing of it is changed, nothing installed."""
+    _on_the_host()
+    from waitlab.serve import interpreter, outside
+    from waitlab.verbs import served
+
+    asked = outside.Asked(
+        app=application,
+        service=name,
+        server=server,
+        python=interpreter.chosen(python, os.environ),
+        workers=workers,
+        worker_class=worker_class,
+        threads=threads,
+        host=host,
+        port=port,
+        options=tuple(options or ()),
+        traces=traces,
+        otlp_endpoint=os.environ.get("OTLP_ENDPOINT") or None,
+    )
+    raise typer.Exit(served.run(asked))
+
+
+@app.command(
+    epilog="For instance: [bold]./lab tune flask --request '/sync/sleep?ms=200'[/], or [bold]./lab tune --rate 200 "
+    "--p95-ms 300[/] beside a lab.toml. Exit code: 0 one setting is recommended, 2 usage or configuration, 99 no "
+    "setting meets the objective, 105 interrupted (what was measured is told), 122 the environment is not ready.",
+)
+def tune(  # noqa: PLR0917
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="[TARGET]", help="A lab.toml, or its folder (this one); or a service of the lab."),
+    ] = None,
+    request: Annotated[
+        str | None, typer.Option(metavar="PATH", help="What is asked of a service of the lab: '/sync/sleep?ms=200'.")
+    ] = None,
+    users: Annotated[
+        int, typer.Option(min=0, max=10_000, help="As much throughput as so many users can get; 100 when left out.")
+    ] = 0,
+    rate: Annotated[float, typer.Option(min=0.0, max=100_000, help="Arrivals a second, to be carried.")] = 0.0,
+    p95_ms: Annotated[float, typer.Option("--p95-ms", min=0.0, help="The response time that 95 % must keep.")] = 0.0,
+    memory_mb: Annotated[float, typer.Option("--memory-mb", min=0.0, help="The memory that all may take (PSS).")] = 0.0,
+    cores: Annotated[int | None, typer.Option(min=1, help="Cores of the service; else all but the load's.")] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option(metavar="HOST", help="An address beyond this machine that may be loaded.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Also write the answer as an HTML page.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How many workers, of which class, with how many threads? Measures a few candidates and recommends one. Linux."""
+    _on_the_host()
+    if not sys.platform.startswith("linux"):
+        raise LabError("lab tune measures on Linux only", code=122)
+    from waitlab.verbs import tuned
+
+    asked = tuned.Asked(target, request, users, rate, p95_ms, memory_mb, cores, tuple(allow or ()))
+    raise typer.Exit(tuned.tune(asked, os.environ, output, as_json))
+
+
 def _on_the_host() -> None:
     if runtime.in_container(os.environ):
         raise LabError("experiments are not run in a container", "use ./lab on the host, which needs Python there", 2)
