@@ -22,7 +22,7 @@ from waitlab.diagnose.limits import Limit
 from waitlab.runtime import pages
 from waitlab.verbs import diagnosed
 
-SECONDS = 2.5
+SECONDS = 3.0
 WSGI = """
 import time
 
@@ -53,7 +53,7 @@ def served(folder: Path, program: str, *words: str) -> Iterator[str]:
     child = process.start(command, environment=dict(os.environ), log=folder / "log", cwd=folder)
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: not pages.ailment(url, 1.0), "an answer")
+        wait_for(lambda: not pages.ailment(f"{url}/", 1.0), "an answer")
         yield url
     finally:
         process.stop(child)

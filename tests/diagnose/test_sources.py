@@ -125,7 +125,7 @@ def test_a_service_that_lab_serve_has_is_found_by_its_address(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ('[service]\nname = "shop"\ncommand = "true"', "does not say where shop runs"),
+        ('[service]\nname = "shop"\ncommand = "true"', "does not say where"),
         ('[service]\nname = "shop"\nurl = "http://127.0.0.1:1"', "listens on port 1"),
     ],
 )

@@ -14,7 +14,7 @@ from waitlab.diagnose.limits import Limit
 from waitlab.errors import LabError
 from waitlab.runtime.local import service
 
-SECONDS = 2.5
+SECONDS = 3.0
 FASTAPI = {"SERVICE": "fastapi", "APP": "services.fastapi_app:app", "SERVER": "uvicorn", "WORKERS": "1", "TOKENS": "4"}
 FLASK = {"SERVICE": "flask", "APP": "services.flask_app:app", "WORKER_CLASS": "sync", "WORKERS": "2"}
 Served = tuple[str, sources.Source]

@@ -97,7 +97,7 @@ def _blind(seen: Figures) -> tuple[str, ...]:
     looped = [one for one in seen.workers if one.has_loop is not False]
     if not seen.telemetry and looped and (seen.connections is None or seen.connections.answering >= len(looped)):
         doubts.append(
-            "nothing that shows outside is full; its thread pool and connection pools would show inside only (lab serve starts it so)"
+            "nothing that shows outside is full; its thread pool would show inside only (`lab serve` starts it so)"
         )
     calls, in_flight = seen.together("calls"), sum(one.in_flight or 0.0 for one in seen.workers)
     if calls and calls.used and calls.used >= CALLING * in_flight and seen.upstream is None:

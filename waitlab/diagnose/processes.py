@@ -55,8 +55,8 @@ def cpu_s(pid: int) -> float | None:
 def holding(inodes: set[int], but: Iterable[int]) -> list[int]:
     """The processes that hold any of these sockets, without those of `but`."""
     wanted, mine = {str(inode) for inode in inodes}, {*but, os.getpid()}
-    pids = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())
-    return [pid for pid in pids if pid not in mine and wanted & ports.sockets(pid)] if wanted else []
+    pids = [int(entry.name) for entry in Path("/proc").glob("[0-9]*")] if wanted else []
+    return [pid for pid in pids if pid not in mine and wanted & ports.sockets(pid)]
 
 
 def thread_seconds(pid: int) -> dict[str, float]:

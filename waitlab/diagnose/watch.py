@@ -15,9 +15,9 @@ from waitlab.errors import LabError
 from waitlab.runtime.looks import Listener
 from waitlab.telemetry import cgroup, names
 
-EVERY_SECONDS = 0.5
-BUSY_RATIO = 0.2  # of the time may be spent looking: a worker shows its page with the CPU that is looked at
-FEWEST_LOOKS = 5
+EVERY_SECONDS = 0.25
+BUSY_RATIO = 0.25  # of the time may be spent looking: a worker shows its page with the CPU that is looked at
+FEWEST_LOOKS = 4
 
 
 @dataclass
