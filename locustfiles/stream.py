@@ -69,7 +69,7 @@ class Target:
         self.recorder = recorder
         self._host, self._port = parts.hostname or "", parts.port or 80
         asked = (Asked("GET", request),) if isinstance(request, str) else request
-        self._turns = turns(asked, parts.netloc)
+        self._turns, self._is_mix = turns(asked, parts.netloc), not isinstance(request, str)
         self._patience_s = patience_s
         self.mark = mark
         self._number = itertools.count()
@@ -97,7 +97,7 @@ class Target:
         else:
             if not 200 <= status < 300:
                 outcome = BAD_STATUS
-            if number % SAMPLE_ONE_IN == 0 or (outcome and self._is_new(turn.name, status)):
+            if number % SAMPLE_ONE_IN == 0 or (outcome and self._is_mix and self._is_new(turn.name, status)):
                 recorder.sample(turn.name, status, str(response.get("content-type", "")), body)
         recorder.answer(intended, sent, ended, rest, status, outcome, self.mark)
         recorder.under_way -= 1

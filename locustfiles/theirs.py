@@ -33,7 +33,7 @@ for name in [name for name in sys.modules if name.partition(".")[0] == "locustfi
 
 client.install()  # a request is sent once, and counts once
 # Where no file has users Locust has pytest collect them all, this one too, and says nothing of use about it.
-locust.main.load_locustfile_pytest = lambda path: {}
+locust.main.load_locustfile_pytest = lambda path: {}  # type: ignore[attr-defined]
 recorder: Recorder
 ended_at: "WeakKeyDictionary[Any, float]" = WeakKeyDictionary()  # a user's greenlet -> its last answer
 
@@ -54,7 +54,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     gevent.get_hub().loop.update_now()  # it has stood still while everything was imported
     options: Any = environment.parsed_options
     fence.install(options.only.split())
-    environment.shape_class = None  # who measures says how many users there are
+    environment.shape_class = options.run_time = None  # who measures says how many users there are, and how long
     environment.stop_timeout = options.patience_s
     recorder = Recorder(Path(options.record_to))
     environment.events.request.add_listener(record)

@@ -59,6 +59,9 @@ async def app(scope, receive, send):
 GUNICORN = f"{sys.executable} -m gunicorn shop:app --no-control-socket --bind 127.0.0.1:{{port}}"
 UVICORN = f"{sys.executable} -m uvicorn feed:app --log-level warning --port {{port}}"
 
+THREADED = f"{GUNICORN} --workers {{workers}} --threads {{threads}}"
+CHOICES = "[choices]\nworkers = [1, 2, 3]\nthreads = [1, 4]\n"
+
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
@@ -108,3 +111,8 @@ def running(shop: Path, port: int, workers: int = 2) -> Iterator[int]:
 def _accepts(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def toml(command: str, *paths: str, more: str = "", choices: str = CHOICES) -> str:
+    asked = "".join(f'[[requests]]\npath = "{path}"\n' for path in paths or ("/orders",))
+    return f"[service]\nname = \"shop\"\ncommand = '{command}'\n{more}\n{choices}{asked}"

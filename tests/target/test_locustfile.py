@@ -42,6 +42,7 @@ def target(shop: Path, text: str) -> Target:
     (shop / "load").mkdir()
     (shop / "load" / "locustfile.py").write_text(text)
     (shop / "load" / "helpers_of_mine.py").write_text('PATH = "/orders"')
+    (shop / "load" / "locust.conf").write_text("users = 1\nrun-time = 1s\n")
     (shop / "load" / "locustfiles").mkdir()  # a package of theirs is none of ours
     (shop / "load" / "locustfiles" / "__init__.py").write_text("")
     command = f"{GUNICORN} --threads {{threads}}"
