@@ -35,6 +35,11 @@ def test_a_users_rest_is_what_little_s_law_is_short_of() -> None:
     assert demands("sync", [alone], 1).think_s == pytest.approx(0.5, rel=0.02)
 
 
+def test_what_an_idle_service_computes_beside_does_not_rule_anything_out() -> None:
+    alone = replace(window(Application(0.2, 0.001), SYNC, 1), cpu_ms_per_request=3.5, answers=10)
+    assert predict(Setting(2, "gthread", 64), demands("gthread", [alone], 1), USERS, 1).ceiling_rps > 480
+
+
 def test_memory_is_the_first_worker_and_each_further_one() -> None:
     seen = [window(Application(0.1, 0.001), Setting(workers, "sync", 1), 10) for workers in (1, 2, 6)]
     found = demands("sync", seen, 1)

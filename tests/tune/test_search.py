@@ -170,6 +170,19 @@ def test_a_tired_generator_is_the_limit_that_is_named() -> None:
     assert any("load generator" in one for one in found.doubts)
 
 
+def test_other_programs_are_the_limit_that_is_named_where_they_have_the_cores() -> None:
+    found, _ = tuned(Application(0.05, 0.001, shared=10, steal=0.4), GUNICORN)
+    assert found.limits
+    assert found.limits.binding.name == "other programs on this machine"
+    assert any("the host took CPU away" in one for one in found.doubts)
+
+
+def test_what_is_far_from_its_objective_is_not_measured_again() -> None:
+    found, rig = tuned(IO, GUNICORN, Objective(users=100, memory_mb=20))
+    assert found.nearest
+    assert len(rig.measured) == 2
+
+
 def test_the_answer_is_whole_in_json_table_and_page() -> None:
     found, _ = tuned(MIXED, GUNICORN)
     known = json.loads(json.dumps(record.as_json(found), allow_nan=False))

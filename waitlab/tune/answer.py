@@ -120,10 +120,10 @@ def _why_not_measured(setting: Setting, known: Knowledge, choice: Choice, predic
         return f"not measured: at most {figure(predicted.ceiling_rps)}/s"
     top = known.objective.value(known.means()[choice.top])
     if known.objective.value(predicted.ceiling_rps) < (1 - PRACTICALLY) * top:
-        return f"not measured: {figure(predicted.ceiling_rps)}/s at most"
+        return f"not needed: {figure(predicted.ceiling_rps)}/s at most"
     if choice.recommended and known.cost(setting) > known.cost(choice.recommended):
-        return "not measured: costs more and cannot be better"
-    return "not measured: less of what was too little already, or time was over"
+        return "not needed: costs more, is no better"
+    return "not measured: too little by its kin, or time was over"
 
 
 def _in_the_way(nearest: Candidate | None, known: Knowledge, predictions: Mapping[Setting, Predicted]) -> Iterator[str]:

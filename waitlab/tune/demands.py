@@ -14,7 +14,7 @@ from waitlab.target.settings import Setting
 
 GREENLETS = 1_000  # gunicorn's worker_connections
 TICK_S = 0.01  # the kernel accounts CPU in these
-OTHER_CLASS = 0.7  # of the CPU a request that one class needs, another may need
+UNSURE = 0.5  # of the CPU a request that was seen in another class, or of one user alone, may be all there is
 REST = 0.05  # of a response time: below it what users do between answers is the generator's own time
 SHORTER = 0.95  # of one user's response time: what is below it under load is no noise
 LIMITED = 0.85  # of what all else allows: a worker that gives less has no room for more
@@ -71,13 +71,13 @@ def demands(worker_class: str, seen: Sequence[Observation], cores: float) -> Dem
     """
     answered = [one for one in seen if one.answers and one.mean_ms > 0]
     own = [one for one in answered if one.setting.worker_class == worker_class]
-    cpu_s, error_s = _cpu(own or answered)
+    cpu_s, least_s = _cpu(own, answered)
     alone_s, think_s = _alone(answered)
     first, further, least = _memory(own or answered)
     found = Demands(
         wait_s=max(0.0, alone_s - cpu_s),
         cpu_s=cpu_s,
-        least_cpu_s=max(0.0, cpu_s - error_s) * (1.0 if own else OTHER_CLASS),
+        least_cpu_s=least_s,
         think_s=think_s,
         first_mb=first,
         further_mb=further,
@@ -87,8 +87,19 @@ def demands(worker_class: str, seen: Sequence[Observation], cores: float) -> Dem
     return replace(found, rooms=_rooms(own, found, cores))
 
 
-def _cpu(seen: Sequence[Observation]) -> tuple[float, float]:
-    """CPU seconds a request, all windows together, and what the kernel's ticks leave open of it."""
+def _cpu(own: Sequence[Observation], every: Sequence[Observation]) -> tuple[float, float]:
+    """CPU seconds a request, and what they may be as little as.
+
+    Of the class' own windows under load, less what the kernel's ticks leave open. Of another class', or of a service
+    that has little to do and computes for itself beside, it may be much less.
+    """
+    loaded = [one for one in own if one.users != 1]
+    cpu_s, error_s = _spent(loaded or own or every)
+    return cpu_s, max(0.0, cpu_s - error_s) * (1.0 if loaded else UNSURE)
+
+
+def _spent(seen: Sequence[Observation]) -> tuple[float, float]:
+    """All windows together: seconds a request, and what of that is not sure."""
     told = [one for one in seen if one.cpu_ms_per_request is not None]
     answers = sum(one.answers for one in told)
     if not answers:

@@ -1,6 +1,7 @@
 """What speaks against what was measured: windows that should not decide without anybody being told."""
 
 from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
 
 from waitlab.machine import FOREIGN_LIMIT, STEAL_LIMIT
 from waitlab.rules import GENERATOR_LIMIT
@@ -29,6 +30,11 @@ def missing(one: Observation, think_s: float) -> float:
     if one.users < 2 or one.answers < FEWEST_ANSWERS or one.error_ratio:
         return 0.0
     return 1 - one.throughput_rps * (one.mean_ms / 1000 + think_s) / one.users
+
+
+def disturbed(seen: Sequence[Observation]) -> float:
+    """The share of the CPU that others and the host had, on average."""
+    return fmean(one.foreign_ratio + one.steal_ratio for one in seen)
 
 
 def doubts(seen: Sequence[Observation], recommended: Setting | None, think_s: float) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from waitlab import statistics
 from waitlab.capacity import figure
 from waitlab.target.observation import Observation
 from waitlab.target.settings import Setting
-from waitlab.tune.doubts import is_driven_out
+from waitlab.tune.doubts import disturbed, is_driven_out
 from waitlab.tune.objective import PRACTICALLY
 from waitlab.tune.predicted import LOAD, Bound, Predicted, predict
 from waitlab.tune.search import Knowledge
@@ -17,6 +17,8 @@ from waitlab.tune.search import Knowledge
 UNEXPLAINED = 0.8  # of the tightest bound: what gives less is limited by something that no law here names
 GENERATOR = "load generator"
 UNNAMED = "something that the laws do not name"
+OTHERS = "other programs on this machine"
+DISTURBED = 0.2  # of all CPU in other hands: enough to explain what is missing
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,13 @@ def limits(setting: Setting, known: Knowledge, predicted: Predicted) -> Limits:
     if all(map(is_driven_out, seen)):
         text = "it had no CPU to spare, so that the service may give more than was measured"
         return Limits(Bound(GENERATOR, found.throughput_rps, text), named[0] if named else None, evidence)
+    short = not known.objective.rate and named and found.throughput_rps < UNEXPLAINED * named[0].per_s
+    if short and disturbed(seen) > DISTURBED:
+        text = f"they and the host had {disturbed(seen):.0%} of the CPU: measure when they rest"
+        return Limits(Bound(OTHERS, found.throughput_rps, text), named[0], evidence)
     if not named:
         return Limits(Bound(UNNAMED, found.throughput_rps, "no limit was reached"), None, evidence)
-    if not known.objective.rate and found.throughput_rps < UNEXPLAINED * named[0].per_s:
+    if short:
         return Limits(_unnamed(found, predicted), named[0], evidence)
     return Limits(named[0], named[1] if len(named) > 1 else None, evidence)
 

@@ -12,12 +12,13 @@ from statistics import fmean
 
 from waitlab.target.observation import Observation
 from waitlab.target.settings import Setting
-from waitlab.tune.choose import Choice, choose
+from waitlab.tune.choose import Choice, Standing, choose
 from waitlab.tune.demands import Demands, demands, known_places
 from waitlab.tune.objective import PRACTICALLY, Objective, misses
 from waitlab.tune.predicted import LOAD, Predicted, can_meet, meets, predict
 
 NOISE = 1.03  # of a throughput, by which the line through two of them may be too low
+NEAR = 0.15  # of an objective, that a window may miss by chance
 FAR_BELOW, ALIKE, VARIED, FEWEST_ALIKE = 0.8, 1.1, 1.5, 3  # of a law; of each other; of what they should give
 UNLIKELY = 0.8  # worth of a setting that is not expected to meet the objective
 MOST_FINALISTS, FAR_BEHIND = 4, 0.85
@@ -115,9 +116,16 @@ def is_settled(known: Knowledge) -> bool:
     choice = known.choice()
     those = finalists(choice)
     rounds = min((len(known.seen[one]) for one in those), default=FEWEST_ROUNDS)
-    if rounds >= MOST_ROUNDS or choice.recommended is None:
-        return rounds >= FEWEST_ROUNDS
+    if choice.recommended is None:
+        return rounds >= FEWEST_ROUNDS or not any(_is_near(choice.of(one)) for one in those)
+    if rounds >= MOST_ROUNDS:
+        return True
     return rounds >= FEWEST_ROUNDS and all(choice.of(one).is_settled for one in those if one != choice.top)
+
+
+def _is_near(one: Standing) -> bool:
+    """Whether another window could show that it meets the objective after all."""
+    return sum(miss.by for miss in one.misses) < NEAR
 
 
 def turn(known: Knowledge) -> list[Setting]:

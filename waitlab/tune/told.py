@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from waitlab.capacity import figure
+from waitlab.capacity import counted
 from waitlab.report.figures import NOTHING, said
 from waitlab.tune.answer import Answer, Candidate
 from waitlab.tune.limits import Achieved
@@ -86,7 +86,7 @@ def _achieved(found: Achieved) -> str:
     between = f" ({said('rps', found.low)} to {said('rps', found.high)})" if found.low and found.high else ""
     times = f"mean {said('ms', found.mean_ms)}, p95 {said('ms', found.p95_ms)}"
     memory = f", {said('mb', found.pss_mb)}" if found.pss_mb else ""
-    return f"{said('rps', found.throughput_rps)}{between} in {found.windows} windows; {times}{memory}"
+    return f"{said('rps', found.throughput_rps)}{between} in {counted(found.windows, 'windows')}; {times}{memory}"
 
 
 def _limits(of: Answer) -> Iterator[Line]:
@@ -109,4 +109,4 @@ def _demands(of: Answer) -> str:
     rest = f", users rest {said('ms', found.think_s * 1000)}" if found.think_s else ""
     words = f"a request waits {said('ms', found.wait_s * 1000)} and computes {said('ms', found.cpu_s * 1000)}{rest}"
     memory = f"; the first worker takes {said('mb', found.first_mb)}, a further one {said('mb', found.further_mb)}"
-    return words + (memory if found.first_mb else "") + f"; {figure(of.known.cores)} cores"
+    return words + (memory if found.first_mb else "") + f"; {counted(of.known.cores, 'cores')}"

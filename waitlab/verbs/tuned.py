@@ -87,13 +87,15 @@ def tune(asked: Asked, environment: Mapping[str, str], path: Path | None, as_jso
 
 
 def _found(asked: Asked, objective: Objective, target: Target, environment: Mapping[str, str]) -> Answer:
-    began = time.monotonic()
-    candidates = target.choices.settings()
-    with rig(target, asked.cores, asked.allow, environment) as measures:
-        known = Knowledge(objective, _cores(measures.share.service), candidates)
-        budget = run.Budget(run.SECONDS, run.windows(len(candidates)), began)
-        with _interruptible(), _progress(console(stderr=True)) as told_of:
-            is_whole = run.tune(known, measures, told_of, budget)
+    began, known = time.monotonic(), Knowledge(objective, 0.0, target.choices.settings())
+    try:
+        with _interruptible(), rig(target, asked.cores, asked.allow, environment) as measures:
+            known.cores = _cores(measures.share.service)
+            budget = run.Budget(run.SECONDS, run.windows(len(known.candidates)), began)
+            with _progress(console(stderr=True)) as told_of:
+                is_whole = run.tune(known, measures, told_of, budget)
+    except KeyboardInterrupt:
+        is_whole = False
     if not known.observations:
         raise LabError("interrupted before anything was measured; nothing is left running", code=INTERRUPTED)
     return answer(target, known, time.monotonic() - began, is_whole)
