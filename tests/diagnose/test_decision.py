@@ -14,6 +14,7 @@ from waitlab.diagnose.limits import Limit
 FREE = Places(size=40, used=4, waiting=0, full_ratio=0, waiting_ratio=0)
 FULL = Places(size=40, used=40, waiting=60, full_ratio=1, waiting_ratio=1)
 CALM = Connections(unaccepted=0, unread=0.1, queued_ratio=0, answering=4)
+ONE = Connections(unaccepted=0, unread=0, queued_ratio=0, answering=1)
 QUEUED = Connections(unaccepted=8, unread=0, queued_ratio=1, answering=2)
 LOOP = WorkerFigures("1", cores=0.1, rps=20, in_flight=4, late_ratio=0.02, lag_s=0.004, has_loop=True)
 PLAIN = WorkerFigures("1", cores=0.05, rps=5, in_flight=1, has_loop=False, threads=Places(1, 0.5, 0, 0.2, 0))
@@ -99,7 +100,8 @@ def from_outside() -> Iterator[tuple[str, Limit, Figures]]:
     yield "from outside: sync workers", Limit.WORKERS, outside(PLAIN, PLAIN, connections=QUEUED)
     yield "from outside: slow clients", Limit.SLOW_CLIENTS, outside(PLAIN, PLAIN, connections=SLOW)
     yield "from outside: CPU", Limit.CPU, outside(replace(PLAIN, cores=0.98), connections=QUEUED)
-    yield "from outside: sync workers with room", Limit.NONE, outside(PLAIN, PLAIN)
+    yield "from outside: sync workers with room", Limit.NONE, outside(PLAIN, PLAIN, connections=ONE)
+    yield "from outside: workers with threads that show nothing", Limit.UNKNOWN, outside(PLAIN, PLAIN)
     yield "from outside: a loop that is asked much", Limit.UNKNOWN, outside(POLLING)
     yield (
         "from outside: a loop that is asked little",

@@ -118,6 +118,13 @@ def test_requests_queue_when_they_lie_longer_than_it_takes_to_pick_them_up() -> 
     assert (found.unaccepted, found.unread, found.queued_ratio, found.answering) == (0.25, 0.75, 0.5, 0.25)
 
 
+def test_who_asks_again_within_a_millisecond_of_its_answer_is_being_answered() -> None:
+    asked = [QUICK._replace(received=100 * turn, sent=50 * turn, since_sent_ms=3) for turn in (1, 2, 3)]
+    found = moments.figures("shop", seen(*((one,) for one in asked), (asked[-1],)), 1.0).connections
+    assert found
+    assert found.answering == 0.5  # at the first look nobody knows, after the last one it has not asked again
+
+
 def test_who_sends_bit_by_bit_holds_the_service_up() -> None:
     sips = [QUICK._replace(peer=b"slow", received=100 + number) for number in range(5)]
     found = moments.figures("shop", seen(*((one, QUICK) for one in sips)), 1.0, None).connections

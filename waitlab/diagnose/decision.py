@@ -20,7 +20,7 @@ FOLLOWS: dict[Limit, frozenset[Limit]] = {
 }
 DOUBT = 0.7  # what confidence is worth after each thing that speaks against it
 TOLD = 0.5  # below it nothing is told
-STEAL = 0.1  # another machine takes so much that waits mean little
+STEAL = 0.2  # another machine takes so much that waits mean little, as `lab run` has it for requests that wait
 NOT_UNLOADED = 0.05  # of the answers are errors: what is refused at once needs nothing, so that nothing seems full
 CALLING = 0.7  # of the requests in flight wait for the outside world
 
@@ -94,10 +94,10 @@ def _noise(seen: Figures) -> tuple[str, ...]:
 def _blind(seen: Figures) -> tuple[str, ...]:
     """What could be full and cannot be seen."""
     doubts = []
-    looped = [one for one in seen.workers if one.has_loop is not False]
-    if not seen.telemetry and looped and (seen.connections is None or seen.connections.answering >= len(looped)):
+    if not seen.telemetry and limits.takes_many(seen):
         doubts.append(
-            "nothing that shows outside is full; its thread pool would show inside only (`lab serve` starts it so)"
+            "nothing that shows outside is full, and its workers take several requests at a time: where these wait "
+            "shows inside only (`lab serve` starts it so)"
         )
     calls, in_flight = seen.together("calls"), sum(one.in_flight or 0.0 for one in seen.workers)
     if calls and calls.used and calls.used >= CALLING * in_flight and seen.upstream is None:
@@ -112,8 +112,8 @@ def _blind(seen: Figures) -> tuple[str, ...]:
 def _unseen(seen: Figures) -> tuple[str, ...]:
     """Pools that nobody has shown, where more than one request of a worker could wait in them."""
     shown = seen.shows_pools or any(one.pools for one in seen.workers)
-    one_each = all(one.has_loop is False and (one.threads is None or one.threads.size == 1) for one in seen.workers)
-    if shown or one_each:
+    one_each = all(one.threads is not None and one.threads.size == 1 for one in seen.workers)
+    if shown or one_each or not (seen.telemetry or limits.takes_many(seen)):
         return ()
     return ("connection pools of its own would not show here: a full one looks like work that takes long",)
 

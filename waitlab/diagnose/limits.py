@@ -154,8 +154,8 @@ def _workers_from_outside(seen: Figures) -> Evidence | None:
     plain = [one for one in seen.workers if one.has_loop is False]
     if not seen.workers or len(free) + len(plain) < len(seen.workers) or queued(seen) < OFTEN:
         return None
-    kind = "workers" if plain else "threads"
-    what = "take one request at a time" if plain else "have a thread that waits for events, and read no request"
+    kind = "workers" if plain and not takes_many(seen) else "threads"
+    what = "each takes one request at a time" if kind == "workers" else "no event loop of them is blocked"
     says = (
         f"requests waited at {queued(seen):.0%} of the looks, {_waiting(seen):.1f} of them in the mean",
         f"its {_some(len(seen.workers), 'worker')} used {seen.cores or 0.0:.2f} of a core, and {what}",
@@ -200,6 +200,11 @@ def generator(seen: Figures) -> Evidence | None:
         return None
     says = f"{seen.generator or 'the load generator'} used {ratio:.2f} of a core, all that one of its processes can"
     return Evidence(Limit.GENERATOR, (says,), weight(ratio, FULL_GENERATOR, 0.97))
+
+
+def takes_many(seen: Figures) -> bool:
+    """Whether more requests than workers are being answered, as far as that shows outside."""
+    return seen.connections is None or seen.connections.answering > len(seen.workers) + SELDOM
 
 
 def queued(seen: Figures) -> float:

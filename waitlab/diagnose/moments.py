@@ -24,7 +24,7 @@ class Moment:
 
     `cpu_s`: CPU seconds until now, of a worker and all below it; `cores`: the ticks of the service's cores by mode;
     `senders`: thread of a process that sends load -> its CPU seconds; `load_ratio`: of the load's own exporter, by
-    process; `load_requests`: what it has asked this service.
+    process; `load_requests`: what it has asked this service; `pages_s`: how long its pages took.
     """
 
     at: float
@@ -38,6 +38,7 @@ class Moment:
     senders: Mapping[str, float] = field(default_factory=dict)
     load_ratio: Mapping[str, float] = field(default_factory=dict)
     load_requests: float = 0.0
+    pages_s: float = 0.0
 
     @property
     def workers(self) -> frozenset[str]:
@@ -202,10 +203,28 @@ def _connections(moments: Sequence[Moment]) -> Connections | None:
         unaccepted=_mean([len(look) for look in unaccepted]),
         unread=_mean([len(look) for look in unread]),
         queued_ratio=_share(late),
-        answering=_mean([sum(one.unanswered and not one.unread and one.inode > 0 for one in look) for look in looks]),
+        answering=_mean(_answering(looks)),
         slow=_mean(slow),
         slow_ratio=_share(count > 0 for count in slow),
     )
+
+
+def _answering(looks: Sequence[Sequence[Connection]]) -> list[int]:
+    """How many requests had been read and not answered at each look.
+
+    The kernel's clock has a grain of milliseconds: who asks again at once has received and sent at the same time.
+    """
+    before: dict[bytes, Connection] = {}
+    counts = []
+    for look in looks:
+        read = [one for one in look if one.inode and not one.unread]
+        counts.append(sum(one.unanswered or _asked_again(one, before.get(one.peer)) for one in read))
+        before = {one.peer: one for one in look}
+    return counts
+
+
+def _asked_again(one: Connection, was: Connection | None) -> bool:
+    return was is not None and one.received > was.received and one.since_received_ms == one.since_sent_ms
 
 
 def _slow(looks: Sequence[Sequence[Connection]]) -> list[int]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from waitlab import process
 from waitlab.runtime.local import ports
 from waitlab.target import processes
 
@@ -18,9 +17,10 @@ _WAITS = {"x86_64": ("232", "281", "441"), "aarch64": ("22", "441")}.get(platfor
 
 def workers(port: int) -> list[int]:
     """The processes that accept connections on a port: the children of its master that hold it, or it alone."""
-    held, master = processes.holders(port), processes.master(port)
-    children = process.children(master) if master else []
-    return [pid for pid in held if pid in children] or [pid for pid in held if pid == master]
+    held = processes.holders(port)
+    parents = {pid: _parent(pid) for pid in held}
+    masters = {pid for pid in held if parents[pid] not in held}
+    return [pid for pid in held if parents[pid] in masters] or sorted(masters)
 
 
 def has_loop(pid: int) -> bool | None:
@@ -30,7 +30,7 @@ def has_loop(pid: int) -> bool | None:
     """
     try:
         own = _loops(pid)
-        parent = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+        parent = _parent(pid)
         if own and ports.sockets(pid) & ports.sockets(parent):
             own -= _loops(parent)
     except OSError:
@@ -78,6 +78,13 @@ def name(pid: int) -> str:
         return f"process {pid}"
     told = " ".join(word.rpartition("/")[2] for word in words[:3] if word)
     return f"{told[:40]} (process {pid})"
+
+
+def _parent(pid: int) -> int:
+    """Of a process; 0 of one that is gone."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    return 0
 
 
 def _loops(pid: int) -> set[str]:

@@ -16,7 +16,7 @@ from waitlab.runtime.looks import Listener
 from waitlab.telemetry import cgroup, names
 
 EVERY_SECONDS = 0.25
-BUSY_RATIO = 0.25  # of the time may be spent looking: a worker shows its page with the CPU that is looked at
+BUSY_RATIO = 0.25  # of the time may be spent on pages: a worker shows its own with the CPU that is looked at
 FEWEST_LOOKS = 4
 
 
@@ -49,9 +49,8 @@ def watch(source: Source, seconds: float, told: Callable[[float], None] = lambda
 
 
 def _next(last: Moment) -> float:
-    """When to look again: the longer a look took, the later."""
-    spent = time.monotonic() - last.at
-    return last.at + max(EVERY_SECONDS, spent / BUSY_RATIO)
+    """When to look again: the longer its pages took, the later."""
+    return last.at + max(EVERY_SECONDS, last.pages_s / BUSY_RATIO)
 
 
 def _begin(source: Source) -> _Watch:
@@ -68,10 +67,12 @@ def _look(under: _Watch, whole: bool) -> Moment:
     `whole`: with the counters of which only the first and the last are needed.
     """
     source, at = under.source, time.monotonic()
+    cpu_s, senders, cores = _counters(under) if whole else ({}, {}, ())
     connections = sockets.served(source.port) if source.port else None
     in_loop = {name: held for name, pid in under.pids.items() if (held := processes.is_in_loop(pid)) is not None}
-    cpu_s, senders, cores = _counters(under) if whole else ({}, {}, ())
+    began = time.monotonic()
     listeners = source.listeners()
+    pages_s = time.monotonic() - began
     load_ratio, load_requests = source.load()
     return Moment(
         at=at,
@@ -85,6 +86,7 @@ def _look(under: _Watch, whole: bool) -> Moment:
         senders=senders,
         load_ratio=load_ratio,
         load_requests=load_requests,
+        pages_s=pages_s,
     )
 
 
