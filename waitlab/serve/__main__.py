@@ -38,7 +38,7 @@ def _serve(environment: Mapping[str, str]) -> int:
         run_dir = RunDir(asked.run_dir)
         until_served.callback(run_dir.close)
         complete = replace(asked, run_dir=run_dir.path, port=listener.getsockname()[1])
-        service = Service(complete, run_dir, listener, most_workers)
+        service = Service(complete, run_dir, listening.Bound(listener), most_workers)
         until_served.pop_all()  # from here on the service closes them
         return service.run({**environment, **complete.environment()})
 

@@ -12,7 +12,7 @@ from typing import Any
 from waitlab import telemetry
 from waitlab.serve import source
 from waitlab.serve.settings import Settings
-from waitlab.telemetry import failure
+from waitlab.telemetry import failure, interface
 from waitlab.telemetry.worker import WorkerSettings
 
 
@@ -65,29 +65,15 @@ def _find(name: str) -> tuple[Any, Any]:
 
 def _check_interface(app: Any, settings: Settings) -> None:
     served = "ASGI" if settings.worker_class == "asgi" else "WSGI"
-    interface = _interface(app)
-    if interface not in (served, None):
-        remedy = (
-            "WORKER_CLASS=asgi" if interface == "ASGI" else "SERVER=gunicorn and WORKER_CLASS=sync, gthread or gevent"
-        )
-        raise WrongApplicationError(
-            f"APP={settings.app} is a {interface} application, WORKER_CLASS={settings.worker_class} serves {served}: "
-            f"set {remedy}"
-        )
-
-
-def _interface(app: Any) -> str | None:
-    """ASGI, WSGI, or None for a callable that does not show which."""
     if not callable(app):
         raise WrongApplicationError(f"an application must be callable, not a {type(app).__name__}")
-    if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004
-        return "ASGI"
-    try:
-        parameters = inspect.signature(app).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    needed = sum(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
-    return {2: "WSGI", 3: "ASGI"}.get(needed)
+    looks = interface.of(app)
+    if looks not in (served, None):
+        remedy = "WORKER_CLASS=asgi" if looks == "ASGI" else "SERVER=gunicorn and WORKER_CLASS=sync, gthread or gevent"
+        raise WrongApplicationError(
+            f"APP={settings.app} is a {looks} application, WORKER_CLASS={settings.worker_class} serves {served}: "
+            f"set {remedy}"
+        )
 
 
 def _configuration(settings: Settings, module: ModuleType) -> dict[str, object]:

@@ -6,11 +6,13 @@ import logging
 import os
 import select
 import signal
-import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -34,19 +36,42 @@ SERVER_DIED = 1
 _log = logging.getLogger("waitlab.serve")
 
 
+class Asked(Protocol):
+    """What a parent needs to know of its service; `knobs` are what may be shown of its settings."""
+
+    @property
+    def service(self) -> str: ...
+    @property
+    def server(self) -> str: ...
+    @property
+    def workers(self) -> int: ...
+    @property
+    def targets_dir(self) -> Path | None: ...
+    @property
+    def announce(self) -> str: ...
+
+    def knobs(self) -> dict[str, object]: ...
+    def cpus(self) -> float: ...
+
+
 class Service:
-    """The parent of one server. `run` returns the exit code once nothing of the service is left."""
+    """The parent of one server. `run` returns the exit code once nothing of the service is left.
+
+    What it starts and how it ends may be another's: see `outside`.
+    """
+
+    stop_seconds = STOP_SECONDS
 
     def __init__(
         self,
-        asked: settings.Settings,
+        asked: Asked,
         run_dir: RunDir,
-        socket_: socket.socket,
+        door: listening.Door,
         most_workers: int = settings.MOST_WORKERS,
     ) -> None:
         self._settings = asked
         self._run_dir = run_dir
-        self._socket = socket_
+        self._door = door
         self._most_workers = most_workers
         self._workers = asked.workers
         self._step_until = 0.0
@@ -66,20 +91,27 @@ class Service:
         """Serve until a signal or the server's own end."""
         process.adopt_orphans()
         with self._wakeups() as woken:
-            command = [sys.executable, "-m", "waitlab.serve.server", str(self._socket.fileno())]
-            descriptors = (self._socket.fileno(),)
-            self._server = process.start(command, environment=environment, log=None, pass_fds=descriptors)
+            self._server = self._start(environment)
             try:
-                while not self._signals and self._server.poll() is None and self._failure is None:
+                while not self._signals and self._server.poll() is None and not self._gives_up():
                     self._look()
                     self._wait(woken, POLL_SECONDS)
-                    self._failure = failure.read(self._run_dir.path)
                 died = self._server.poll()
                 self._failure = failure.read(self._run_dir.path)
                 self._end(woken)
             finally:
                 self._close()
         return 0 if self._signals else self._report(died)
+
+    def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        descriptors = self._door.descriptors
+        command = [sys.executable, "-m", "waitlab.serve.server", *map(str, descriptors)]
+        return process.start(command, environment=environment, log=None, pass_fds=descriptors)
+
+    def _gives_up(self) -> bool:
+        """A worker that cannot start ends the service: no other would."""
+        self._failure = failure.read(self._run_dir.path)
+        return self._failure is not None
 
     @contextlib.contextmanager
     def _wakeups(self) -> Iterator[int]:
@@ -124,7 +156,7 @@ class Service:
     def _announce(self) -> None:
         """Say that the service is up, or by the file's age that it still is: with all the workers it shall have."""
         self._beat = time.monotonic()
-        content = {**self._settings.knobs(), "pid": os.getpid(), "url": listening.url(self._socket)}
+        content = {**self._settings.knobs(), "pid": os.getpid(), "url": self._door.url}
         try:
             if self._run_dir.touch_serve_json():
                 return
@@ -174,7 +206,7 @@ class Service:
     def _end(self, woken: int) -> None:
         """Stop the server in three steps; a second signal, or a start that failed, goes straight to the last."""
         self._targets.remove()
-        steps = ((signal.SIGTERM, STOP_SECONDS), (signal.SIGQUIT, _HURRY_SECONDS))
+        steps = ((signal.SIGTERM, self.stop_seconds), (signal.SIGQUIT, _HURRY_SECONDS))
         for number, seconds in steps if self._announced or self._failure is None else ():
             if self._server.poll() is None:
                 self._server.send_signal(number)
@@ -188,7 +220,7 @@ class Service:
     def _close(self) -> None:
         self._targets.remove()
         self._listener.close()
-        self._socket.close()
+        self._door.close()
         self._run_dir.close()
 
     def _report(self, code: int | None) -> int:
@@ -208,9 +240,9 @@ class Service:
         return functools.partial(instruments.page, registry)
 
     def _queue_readings(self) -> Iterator[Reading]:
-        length, limit = listening.accept_queue(self._socket)
-        yield Reading(names.ACCEPT_QUEUE, length)
-        yield Reading(names.ACCEPT_QUEUE_LIMIT, limit)
+        if queue := self._door.accept_queue():
+            yield Reading(names.ACCEPT_QUEUE, queue[0])
+            yield Reading(names.ACCEPT_QUEUE_LIMIT, queue[1])
         yield Reading(names.ACCEPT_QUEUE_OVERFLOWS, listening.overflows())
 
     def _ledger_readings(self) -> Iterator[Reading]:

@@ -4,6 +4,7 @@
 SERVICE = "service"
 WORKER = "worker"
 OTHER = ("other", "other")  # style and workload of a request that has no name of its own
+LATER = ("", "")  # those of one whose name is known only once it is answered
 
 # One worker's requests.
 REQUEST_DURATION = "http_server_request_duration_seconds"  # style, workload, status

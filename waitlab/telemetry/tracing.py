@@ -136,6 +136,11 @@ class ServerSpan:
         self._context = otel_context.attach(trace.set_span_in_context(span))
         self._recording: Token[spans.Tracer | None] = spans.recording.set(tracing)
 
+    def rename(self, route: str) -> None:
+        """Another route, which was not known at the beginning."""
+        self._span.update_name(route)
+        self._span.set_attribute("http.route", route)
+
     def end(self, status: int, whole: bool) -> None:
         """Close it with the answer's status, as an error when the answer was one or was cut short."""
         self._span.set_attribute("http.response.status_code", status)

@@ -65,7 +65,7 @@ class Worker:
             file = self.settings.run_dir / f"traces-{os.getpid()}.jsonl"
             exporter = tracing.exporter(self.settings.otlp_endpoint, file)
             return tracing.Tracing(self.settings.traces, self.settings.service, self.label, exporter)
-        except OSError:
+        except Exception:  # a full disk; or another OpenTelemetry than ours, which may fail in any way
             self.degraded.add("tracing")
             return None
 
@@ -96,7 +96,11 @@ class Worker:
         if self.loop_lag is None:
             from waitlab.telemetry.loop_lag import LoopLag  # noqa: PLC0415  asyncio must not precede gevent's patching
 
-            self.loop_lag = LoopLag(self.instruments.loop_lag().observe)
+            try:
+                self.loop_lag = LoopLag(self.instruments.loop_lag().observe)
+            except RuntimeError:  # a loop, but not one of asyncio's
+                self.degraded.add("loop_lag")
+                return
             self._readings.sources.append(readings.of_loop(self.sockets, self.claim))
 
     def serving(self) -> None:
@@ -133,12 +137,12 @@ class Worker:
             claim.words[ledger.ACCEPTED] += 1
         if start:
             exchange.queue_seconds = _since(start)
-            if exchange.queue_seconds is not None:
+            if exchange.queue_seconds is not None and name is not names.LATER:
                 self.instruments.queued(name).observe(exchange.queue_seconds)
         if self.tracing and (self.tracing.always or spans.looks_sampled(traceparent)):
             parent = spans.parent(traceparent)
             if parent or self.tracing.always:
-                exchange.span = self.tracing.begin(method, path, f"/{name[0]}/{name[1]}", parent)
+                exchange.span = self.tracing.begin(method, path, _route(name), parent)
         return exchange
 
 
@@ -156,6 +160,14 @@ class Exchange:
         self.queue_seconds: float | None = None
         self.span: Any = None
         self.began = time.perf_counter()
+
+    def rename(self, name: tuple[str, str]) -> None:
+        """Give a name to an exchange that was begun as `names.LATER`; to be called before its end."""
+        self.name = name
+        if self.queue_seconds is not None:
+            self.worker.instruments.queued(name).observe(self.queue_seconds)
+        if self.span is not None:
+            self.span.rename(_route(name))
 
     def end(self, status: int, body_bytes: int, whole: bool) -> None:
         """Count the answer: `whole` when the application raised nothing and the client stayed for all of it."""
@@ -190,6 +202,11 @@ class Exchange:
             bytes=body_bytes,
             trace_id=trace_id,
         )
+
+
+def _route(name: tuple[str, str]) -> str:
+    style, workload = name
+    return f"/{style}/{workload.lstrip('/')}"
 
 
 def _since(start: str | bytes) -> float | None:

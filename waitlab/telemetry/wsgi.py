@@ -37,20 +37,22 @@ class MeasuredWsgi:
         path = environ.get("PATH_INFO", "")
         if worker is None or path in self._unmeasured:
             return self.app(environ, start_response)  # type: ignore[no-any-return]
-        exchange = worker.begin(
-            self._name(path),
-            environ.get("REQUEST_METHOD", ""),
-            path,
-            environ.get("HTTP_X_REQUEST_START", ""),
-            environ.get("HTTP_TRACEPARENT", ""),
-        )
-        answer = Answer(exchange, start_response)
+        answer = Answer(self._begin(worker, environ, path), start_response)
         try:
             body = self.app(environ, answer.start_response)
             return answer.over(body, environ.get("wsgi.file_wrapper"))
         except BaseException:
             answer.end(whole=False)
             raise
+
+    def _begin(self, worker: Any, environ: Environ, path: str) -> Any:
+        return worker.begin(
+            self._name(path),
+            environ.get("REQUEST_METHOD", ""),
+            path,
+            environ.get("HTTP_X_REQUEST_START", ""),
+            environ.get("HTTP_TRACEPARENT", ""),
+        )
 
 
 class Answer:
