@@ -123,7 +123,7 @@ def _why_not_measured(setting: Setting, known: Knowledge, choice: Choice, predic
         return f"not needed: {figure(predicted.ceiling_rps)}/s at most"
     if choice.recommended and known.cost(setting) > known.cost(choice.recommended):
         return "not needed: costs more, is no better"
-    return "not measured: too little by its kin, or time was over"
+    return "not needed: more of the same is too little" if known.objective.rate else "not measured: time was over"
 
 
 def _in_the_way(nearest: Candidate | None, known: Knowledge, predictions: Mapping[Setting, Predicted]) -> Iterator[str]:

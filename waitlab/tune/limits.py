@@ -151,4 +151,5 @@ def rule_of_thumb(chosen: Setting, known: Knowledge) -> str:
         return f"{said}, {less:.0%} less, for {memory}: there the limit is {found.bounds[0].name}"
     if rate <= (1 + PRACTICALLY) * own.throughput_rps:
         return f"{said}, about the same, for {memory}"
-    return f"{said}, more, for {memory}, and misses what was asked for"
+    told = "which misses what was asked for" if known.seen.get(rule) else "which was not measured"
+    return f"{said}, more, for {memory}, {told}"

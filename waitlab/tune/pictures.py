@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from waitlab import laws
@@ -37,7 +38,7 @@ def cores() -> str:
     curves = [
         Curve(
             f"{count} core{'s' if count > 1 else ''}",
-            _over(1, 8, lambda workers, count=count: _workers(workers, count)),
+            _over(1, 8, partial(_computed, count)),
         )
         for count in (1, 2, 4)
     ]
@@ -46,10 +47,7 @@ def cores() -> str:
 
 def users() -> str:
     """R over users: flat while there is a place for each, then N / X."""
-    curves = [
-        Curve(f"{threads} threads", _over(1, 200, lambda users, threads=threads: _mean(users, threads)))
-        for threads in (8, 16, 32)
-    ]
+    curves = [Curve(f"{threads} threads", _over(1, 200, partial(_mean, threads))) for threads in (8, 16, 32)]
     return chart.lines(curves, [], ("mean_ms", "users"), "Response time by users")
 
 
@@ -57,7 +55,7 @@ def arrivals() -> str:
     """R over the rate of arrivals: flat, and a wall at the capacity."""
     curves = []
     for threads in (8, 16, 32):
-        points = _over(1, 150, lambda rate, threads=threads: _threads(threads, WAITING, Objective(rate=rate)).mean_ms)
+        points = _over(1, 150, partial(_at_rate, threads))
         curves.append(Curve(f"{threads} threads", tuple(point for point in points if point[1] < 600)))
     return chart.lines(curves, [], ("mean_ms", "arrivals a second"), "Response time by arrivals")
 
@@ -121,11 +119,15 @@ def _threads(threads: float, demands: Demands, objective: Objective) -> Predicte
     return predict(Setting(1, "gthread", round(threads)), demands, objective, 1.0)
 
 
-def _workers(workers: float, cores: int) -> float:
+def _computed(cores: int, workers: float) -> float:
     return predict(Setting(round(workers), "sync", 1), COMPUTING, USERS, float(cores)).throughput_rps
 
 
-def _mean(users: float, threads: int) -> float:
+def _at_rate(threads: int, rate: float) -> float:
+    return _threads(threads, WAITING, Objective(rate=rate)).mean_ms
+
+
+def _mean(threads: int, users: float) -> float:
     return _threads(threads, WAITING, Objective(users=round(users))).mean_ms
 
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from statistics import fmean
 from types import TracebackType
 
 from waitlab.errors import LabError
@@ -181,7 +180,7 @@ class _Tuning:
         if self.known.windows >= self.budget.windows:
             return False
         expected = self.known.predictions()[setting]
-        usual = fmean(self.took[-3:]) if self.took else FIRST_GUESS_S
+        usual = max(self.took[-3:], default=FIRST_GUESS_S)
         fills = self.known.objective.users / expected.expected_rps if expected.expected_rps else 0.0
         return self.budget.left_s >= max(usual, 2 * fills + window_s(expected, self.known.objective))
 
