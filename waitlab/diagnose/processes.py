@@ -76,7 +76,7 @@ def name(pid: int) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return f"process {pid}"
-    told = " ".join(word.rpartition("/")[2] for word in words[:3] if word)
+    told = " ".join(" ".join(word.rpartition("/")[2] for word in words[:3]).split())
     return f"{told[:40]} (process {pid})"
 
 
