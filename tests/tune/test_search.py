@@ -149,6 +149,15 @@ def test_what_was_measured_is_told_when_it_is_interrupted() -> None:
     assert any("measured once only" in one for one in found.doubts)
 
 
+def test_what_could_be_better_and_was_not_measured_is_told() -> None:
+    found, _ = tuned(Application(0.05, 0.001, shared=10), GUNICORN, interrupts_at=3)
+    left = [one for one in found.candidates if one.why == "not measured: time was over"]
+    assert len(left) > 5
+    assert found.doubts[-1] == f"{len(left)} candidates that could be better or cheaper could not be measured in time"
+    whole, _ = tuned(IO, GUNICORN)
+    assert not any("in time" in one for one in whole.doubts)
+
+
 def test_a_setting_that_does_not_start_is_a_finding_and_not_the_end() -> None:
     application = Application(0.1, 0.01, refuses=(Setting(1, "gthread", 16),))
     found, _ = tuned(application, GUNICORN)

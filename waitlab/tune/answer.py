@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from waitlab.capacity import figure
+from waitlab.capacity import counted, figure
 from waitlab.target.settings import Setting
 from waitlab.target.target import Target
 from waitlab.tune import limits, usl
@@ -12,7 +12,7 @@ from waitlab.tune.doubts import doubts
 from waitlab.tune.limits import Achieved, Limits
 from waitlab.tune.objective import PRACTICALLY
 from waitlab.tune.predicted import Predicted
-from waitlab.tune.search import Knowledge
+from waitlab.tune.search import Knowledge, mattering
 from waitlab.tune.usl import Usl
 
 
@@ -59,8 +59,8 @@ class Answer:
 
 def answer(target: Target, known: Knowledge, seconds: float, is_whole: bool) -> Answer:
     """What the measured windows say. `is_whole`: it was not interrupted."""
-    choice, predictions = known.choice(), known.predictions()
-    rows = {one: _candidate(one, known, choice, predictions[one]) for one in known.candidates}
+    choice, predictions, left = known.choice(), known.predictions(), mattering(known)
+    rows = {one: _candidate(one, known, choice, predictions[one], one in left) for one in known.candidates}
     recommended = rows[choice.recommended] if choice.recommended else None
     nearest = rows[choice.nearest] if choice.nearest else None
     chosen = recommended or nearest
@@ -77,7 +77,7 @@ def answer(target: Target, known: Knowledge, seconds: float, is_whole: bool) -> 
         rule_of_thumb=limits.rule_of_thumb(chosen.setting, known) if chosen else "",
         margins=limits.margins(chosen.achieved, found, known) if chosen and chosen.achieved and found else {},
         scalability=_scalability(chosen, known) if chosen else None,
-        doubts=tuple(_all_doubts(known, choice)),
+        doubts=tuple(_all_doubts(known, choice, len(left))),
         command=target.typed(chosen.setting) if chosen and target.words else "",
         variables=target.variables(chosen.setting) if chosen else {},
         seconds=seconds,
@@ -85,11 +85,12 @@ def answer(target: Target, known: Knowledge, seconds: float, is_whole: bool) -> 
     )
 
 
-def _candidate(setting: Setting, known: Knowledge, choice: Choice, predicted: Predicted) -> Candidate:
+def _candidate(setting: Setting, known: Knowledge, choice: Choice, predicted: Predicted, is_left: bool) -> Candidate:
     seen = known.seen.get(setting, [])
     foretold = known.foretold.get(setting, predicted)
     if not seen:
-        return Candidate(setting, foretold, None, None, _why_not_measured(setting, known, choice, predicted))
+        why = "not measured: time was over" if is_left else _why_not_needed(setting, known, choice, predicted)
+        return Candidate(setting, foretold, None, None, why)
     standing = choice.of(setting)
     rates = tuple(one.throughput_rps for one in seen)
     return Candidate(setting, foretold, limits.achieved(seen), standing, _why(standing, choice, known), rates)
@@ -110,7 +111,7 @@ def _why(standing: Standing, choice: Choice, known: Knowledge) -> str:
     return f"as good, and costs more: {away}" if costs else f"not shown worse, though less by its mean: {away}"
 
 
-def _why_not_measured(setting: Setting, known: Knowledge, choice: Choice, predicted: Predicted) -> str:
+def _why_not_needed(setting: Setting, known: Knowledge, choice: Choice, predicted: Predicted) -> str:
     if setting in known.failed:
         return f"could not be measured: {known.failed[setting]}"
     limit = known.objective.memory_mb
@@ -123,7 +124,7 @@ def _why_not_measured(setting: Setting, known: Knowledge, choice: Choice, predic
         return f"not needed: {figure(predicted.ceiling_rps)}/s at most"
     if choice.recommended and known.cost(setting) > known.cost(choice.recommended):
         return "not needed: costs more, is no better"
-    return "not needed: more of the same is too little" if known.objective.rate else "not measured: time was over"
+    return "not needed: more of the same is too little"
 
 
 def _in_the_way(nearest: Candidate | None, known: Knowledge, predictions: Mapping[Setting, Predicted]) -> Iterator[str]:
@@ -155,8 +156,10 @@ def _scalability(chosen: Candidate, known: Knowledge) -> Usl | None:
     return usl.fit(alike)
 
 
-def _all_doubts(known: Knowledge, choice: Choice) -> Iterator[str]:
+def _all_doubts(known: Knowledge, choice: Choice, left: int) -> Iterator[str]:
     think_s = max((one.think_s for one in known.demands().values()), default=0.0)
     yield from doubts(known.observations, choice.recommended, think_s)
     if choice.recommended and len(known.seen[choice.recommended]) < 2:
         yield "the recommended setting was measured once only: time or windows were over"
+    if left and choice.top:
+        yield f"{counted(left, 'candidates')} that could be better or cheaper could not be measured in time"

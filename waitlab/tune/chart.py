@@ -11,7 +11,7 @@ from waitlab.report.chart import Axis, axis
 from waitlab.report.figures import said
 from waitlab.tune.answer import Answer, Candidate
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM, FOOT = 440, 84, 430, 14, 232, 44  # pixels
+WIDTH, LEFT, RIGHT, TOP, BOTTOM, FOOT = 440, 84, 430, 26, 232, 44  # pixels
 RULES = Path(__file__).with_name("chart.css")
 STEPS = 60
 CLASSES = ("predicted", "second", "third")
@@ -136,7 +136,8 @@ def _grid(along: Axis, up: Axis, name: str) -> Iterator[str]:
         yield f'<text class="mark" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{up.text(mark)}</text>'
     for mark in along.marks:
         x = along.at(mark)
-        yield f'<text class="mark" x="{x:.1f}" y="{BOTTOM + 18}" text-anchor="middle">{along.text(mark)}</text>'
+        anchor = "end" if mark == along.marks[-1] else "middle"
+        yield f'<text class="mark" x="{x:.1f}" y="{BOTTOM + 18}" text-anchor="{anchor}">{along.text(mark)}</text>'
     yield f'<text class="mark" x="{(LEFT + RIGHT) / 2}" y="{BOTTOM + 36}" text-anchor="middle">{_text(name)}</text>'
 
 

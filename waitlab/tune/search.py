@@ -102,6 +102,12 @@ def following(known: Knowledge) -> Setting | None:
     return min((one for one, value in worth.items() if value >= enough), key=costs.__getitem__)
 
 
+def mattering(known: Knowledge) -> frozenset[Setting]:
+    """The candidates that were not measured and could be better, or as good and cheaper."""
+    costs = {one: known.cost(one) for one in known.candidates}
+    return frozenset(_open(known, known.predictions(), costs))
+
+
 def finalists(choice: Choice) -> list[Setting]:
     """Those between which the decision is: the recommended, and what was not far behind the top, nearest first."""
     if choice.recommended is None:
