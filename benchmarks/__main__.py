@@ -5,7 +5,7 @@ Each finished measurement is recorded in results/benchmarks/ at once: an interru
 
 import sys
 
-from benchmarks import containers, generator, metrics_cost, pairs, predictions, quick, startup
+from benchmarks import containers, generator, metrics_cost, overhead, pairs, predictions, quick, startup
 from benchmarks.record import console, forget
 
 BENCHMARKS = {
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "containers": containers.main,
     "quick": quick.main,
     "pairs": pairs.main,
+    "overhead": overhead.main,
 }
 
 
