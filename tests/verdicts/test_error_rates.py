@@ -96,9 +96,7 @@ def verdicts(prediction: Prediction, truth: float, repeats: int, spread: float, 
     draw = draws(8, spread)
     cases_drawn = [draw(truth, repeats) for _ in range(cases)]
     return [
-        against.number(
-            prediction, Evidence(tuple(values), ()), made.law(100.0)(prediction, made.arm(), {})
-        ).verdict
+        against.number(prediction, Evidence(tuple(values), ()), made.law(100.0)(prediction, made.arm(), {})).verdict
         for values in cases_drawn
     ]
 
