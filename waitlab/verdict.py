@@ -100,9 +100,7 @@ class _Known:
         asked = (arm, quantity, how)
         if asked not in self._gathered:
             found = self.arms.get(arm)
-            self._gathered[asked] = (
-                evidence.gather(found, self.trials, quantity, self.read, how) if found else NOTHING
-            )
+            self._gathered[asked] = evidence.gather(found, self.trials, quantity, self.read, how) if found else NOTHING
         return self._gathered[asked]
 
     def in_duet(self, one: Prediction) -> Reference | None:
