@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from waitlab.case import Case
 from waitlab.errors import LabError
-from waitlab.experiment import Arm, Prediction
+from waitlab.experiment import Arm, Experiment, Prediction
 from waitlab.experiment.paths import split
 from waitlab.laws import LAWS, Predicted
 from waitlab.runtime.local import plan
@@ -35,6 +35,22 @@ def environment(arm: Arm) -> dict[str, str]:
         remedy = error.remedy if isinstance(error, LabError) else ""
         raise LabError(f"arm {arm.name!r}: {message}", remedy, 2) from None
     return found
+
+
+def check(asked: Experiment) -> None:
+    """LabError 2 for an arm that no machine can start, and for a law that says nothing of the arm it is asked about."""
+    arms = {arm.name: arm for arm in asked.arms}
+    for arm in asked.arms:
+        environment(arm)
+    for one in asked.predictions:
+        for member in one.members.values() or (one,):
+            if member.law and not member.measured:
+                try:
+                    predict(member, arms[member.arm], {}, cores=1.0)
+                except LabError as error:
+                    raise LabError(
+                        f"{asked.name}: {one.says} ({member.arm}): {error.message}", error.remedy, 2
+                    ) from None
 
 
 def dependencies(arm: Arm) -> frozenset[str]:

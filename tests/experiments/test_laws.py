@@ -190,6 +190,7 @@ def test_knee_and_workers_needed() -> None:
         ("victim_queue", case("sync", users=40), "at_most"),
         ("blocked_loop_lag", case("blocked", users=20, workers=2), "one blocked"),
         ("backlog_growth", wsgi(workers=4, rate=20.0), "at_most"),
+        ("backlog_growth", case("blocked", rate=20.0), "not answer in the order of arrival"),
         ("concurrency_limit", case("async", "sleep", "", users=5), "write it into the request"),
         ("concurrency_limit", case("async", "depends", "ms=5", users=5), "write it into the request"),
         ("concurrency_limit", case("async", "sleep", "ms=2e2", users=5), "whole number"),

@@ -19,7 +19,7 @@ PREDICTION: dict[str, Check] = {
     "law": tables.text,
     "measured": tables.anything,
     **dict.fromkeys(BOUNDS[1:], tables.anything),
-    "within": tables.number(0.001, 1),
+    "within": tables.number(0.001, 1, "a fraction, 0.10 for 10 %: "),
     "fit": tables.switch,
     "expected": tables.choice("confirmed", "refuted"),
     "instead": tables.text,
@@ -112,7 +112,9 @@ def _law(place: Place, name: str, arm: Arm, quantity: str) -> Law:
         raise place.fault(f"= {name!r} says nothing of {quantity}", f"it predicts {' or '.join(law.quantities)}")
     form = next(form for form in FORMS if getattr(arm.load, form))
     if form != law.load:
-        raise place.fault(f"= {name!r} is about {law.load}, and {arm.name!r} has {form}", "take a law of this load")
+        fitting = [one.name for one in LAWS.values() if one.load == form and quantity in one.quantities]
+        hint = f"of {quantity} with {form} there is {', '.join(fitting) or 'no law: say equals, at_least or at_most'}"
+        raise place.fault(f"= {name!r} is about {law.load}, and {arm.name!r} has {form}", hint)
     return law
 
 
@@ -151,7 +153,8 @@ def _check_quantity(place: Place, name: str, arm: Arm, known: Known) -> None:
     needed, load = QUANTITIES[name].load, arm.load
     fits = {"any": True, "stream": not load.concurrent, "singles": bool(load.concurrent), "victim": bool(load.victim)}
     if not fits[needed]:
-        hints = {"stream": "it needs users or a rate", "singles": "it needs concurrent", "victim": "it needs a victim"}
+        beside = 'it needs a victim, a light request beside the load: say victim = "/async/ping"'
+        hints = {"stream": "it needs users or a rate", "singles": "it needs concurrent", "victim": beside}
         raise place.at("quantity").fault(f"= {name!r} cannot be measured in arm {arm.name!r}", hints[needed])
 
 
