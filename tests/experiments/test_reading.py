@@ -230,7 +230,7 @@ def test_users_may_hold_connections_through_an_edge(folder: Path) -> None:
             'quantity = "connections_held"\nat_least = 20',
             'quantity = "in_flight"\nlaw = "busy_places"\nwithin = 0.1',
             "has users who hold connections",
-            "take a law of this load",
+            "of in_flight with users who hold connections there is no law",
         ),
     ],
 )

@@ -77,7 +77,7 @@ FAULTS = [
     ("users = 20", "concurrent = 5", "cannot be measured", "users or a rate"),
     ('"concurrency_limit"', '"concurency_limit"', "prediction 1.law", "did you mean concurrency_limit?"),
     ('"concurrency_limit"', '"response_time"', "says nothing of throughput_rps", "mean_ms or p50_ms"),
-    ('"concurrency_limit"', '"open_loop"', "is about rate", "law of this load"),
+    ('"concurrency_limit"', '"open_loop"', "is about rate", "of throughput_rps with users there is concurrency_limit"),
     (LAW, LAW + '\nmeasured = { cpu = "async" }', "prediction 1.measured.cpu ", "none"),
     (LAW, 'at_most = 3\nmeasured = { cpu_ms = "async" }', "prediction 1.measured", "leave it out"),
     (LAW, "", "prediction 1 says nothing", "law, equals, at_least, at_most"),
