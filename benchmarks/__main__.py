@@ -5,7 +5,18 @@ Each finished measurement is recorded in results/benchmarks/ at once: an interru
 
 import sys
 
-from benchmarks import containers, diagnose, generator, metrics_cost, pairs, predictions, quick, startup, tune
+from benchmarks import (
+    containers,
+    diagnose,
+    generator,
+    metrics_cost,
+    overhead,
+    pairs,
+    predictions,
+    quick,
+    startup,
+    tune,
+)
 from benchmarks.record import console, forget
 
 BENCHMARKS = {
@@ -16,6 +27,7 @@ BENCHMARKS = {
     "containers": containers.main,
     "quick": quick.main,
     "pairs": pairs.main,
+    "overhead": overhead.main,
     "diagnose": diagnose.main,
     "tune": tune.main,
 }

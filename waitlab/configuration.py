@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from waitlab.case import FETCHING, ON_A_CONNECTION, Case
 from waitlab.errors import LabError
-from waitlab.experiment import Arm, Prediction
+from waitlab.experiment import Arm, Experiment, Prediction
 from waitlab.experiment.paths import pair, split
 from waitlab.experiment.question import Value
 from waitlab.laws import LAWS, Predicted
@@ -44,6 +44,22 @@ def environment(arm: Arm) -> dict[str, str]:
 def replicas(arm: Arm) -> int:
     """How many of its service stand behind its edge."""
     return int(arm.knobs.get("replicas", 1))
+
+
+def check(asked: Experiment) -> None:
+    """LabError 2 for an arm that no machine can start, and for a law that says nothing of the arm it is asked about."""
+    arms = {arm.name: arm for arm in asked.arms}
+    for arm in asked.arms:
+        environment(arm)
+    for one in asked.predictions:
+        for member in one.members.values() or (one,):
+            if member.law and not member.measured and member.arm in arms:  # a map is about all of them
+                try:
+                    predict(member, arms[member.arm], {}, cores=1.0)
+                except LabError as error:
+                    raise LabError(
+                        f"{asked.name}: {one.says} ({member.arm}): {error.message}", error.remedy, 2
+                    ) from None
 
 
 def dependencies(arm: Arm) -> frozenset[str]:

@@ -7,15 +7,19 @@ verdict rests on it.
 import math
 from collections.abc import Iterator, Sequence
 
-from waitlab import capacity, configuration, laws
+from waitlab import capacity, configuration, laws, statistics
 from waitlab.case import Case
 from waitlab.errors import LabError
-from waitlab.experiment import Arm, Experiment
-from waitlab.rules import WARM_UP_S
+from waitlab.experiment import VICTIM_RATE, Arm, Experiment
+from waitlab.quantities import QUANTITIES
+from waitlab.rules import PERCENTILES, WARM_UP_S
 
 CORES = 1.0  # of a service on two, where no machine is asked
 ROUND_S = 0.001
 UNKNOWN_S = 1.0
+OVERHEAD_S = 0.002  # of a request beside its waits: without any it would be answered in no time
+FAR_OVER = 1.5  # windows: over capacity the warm-up grows with the window, so that no longer one would help
+CONNECTIONS = 500  # of one schedule, in locustfiles/stream.py
 START_S, START_A_WORKER_S = 1.5, 0.15  # from the command to an application that answers
 OPENING_S = 0.002  # for a connection that a user opens and holds
 AROUND_S = 2.5  # identity and answers, looks at both witnesses, the end of the service
@@ -83,12 +87,61 @@ def warnings(experiment: Experiment, cores: float) -> Iterator[str]:
     if experiment.needs:
         yield f"it needs {experiment.needs}"
     for arm, each in ((arm, cores_of(turn, cores)) for turn in experiment.turns for arm in turn):
-        warm_up = warm_up_s(arm, each)
-        if arm.load.users and not arm.load.holds and warm_up > arm.load.seconds:
-            yield (
-                f"{arm.name}: the warm-up of {warm_up:.0f} s outlasts the {arm.load.seconds:g} s that are measured; "
-                f"{users_that_fit(arm, each)} users fit, or say seconds = {math.ceil(warm_up)}"
-            )
+        yield from _warm_up(arm, each)
+        yield from _connections(arm, each)
+        for quantity in sorted({name for one in experiment.predictions for name in one.quantities_of(arm.name)}):
+            yield from _percentile(arm, quantity, each)
+
+
+def _warm_up(arm: Arm, cores: float) -> Iterator[str]:
+    warm_up, load = warm_up_s(arm, cores), arm.load
+    outlasts = f"{arm.name}: the warm-up of {warm_up:.0f} s outlasts the {load.seconds:g} s that are measured; "
+    if load.users and not load.holds and warm_up > load.seconds:
+        yield f"{outlasts}{users_that_fit(arm, cores)} users fit, or say seconds = {math.ceil(warm_up)}"
+    if load.rate and warm_up > FAR_OVER * load.seconds:
+        yield f"{outlasts}the service gives {given_per_s(arm, cores):.4g} answers a second: say a lower rate"
+
+
+def _connections(arm: Arm, cores: float) -> Iterator[str]:
+    """A schedule has so many connections: what is due beyond them leaves late, which rule G3 voids."""
+    over = arm.load.rate - given_per_s(arm, cores)
+    waiting = over * (warm_up_s(arm, cores) + arm.load.seconds)
+    if arm.load.rate and waiting > CONNECTIONS:
+        yield (
+            f"{arm.name}: about {waiting:.0f} requests would wait at the end, and a schedule has {CONNECTIONS} "
+            f"connections: say a lower rate, or fewer seconds"
+        )
+
+
+def _percentile(arm: Arm, quantity: str, cores: float) -> Iterator[str]:
+    """Ten answers must lie beyond a percentile (rule G10)."""
+    q = next((PERCENTILES[word] for word in quantity.split("_") if word in PERCENTILES), None)
+    load = arm.load
+    if q is None or quantity not in QUANTITIES or QUANTITIES[quantity].witness != "clients" or load.concurrent:
+        return
+    per_s = VICTIM_RATE if quantity.startswith("victim") else answered_per_s(arm, cores)
+    needed = statistics.answers_needed(q)
+    if per_s * load.seconds < needed:
+        yield (
+            f"{arm.name}: about {per_s * load.seconds:.0f} answers in {load.seconds:g} s, and {quantity} needs "
+            f"{needed}: say seconds = {math.ceil(needed / per_s)}"
+        )
+
+
+def given_per_s(arm: Arm, cores: float) -> float:
+    """What its places and cores give at most; infinite where no law tells."""
+    try:
+        case = configuration.case(arm, cores)
+        return _most_per_s(case, _cpu_s(case))
+    except LabError:
+        return math.inf
+
+
+def answered_per_s(arm: Arm, cores: float) -> float:
+    """How many answers a second its load is likely to get."""
+    if arm.load.rate:
+        return min(arm.load.rate, given_per_s(arm, cores))
+    return arm.load.users / (response_s(arm, cores) + arm.load.think_ms / 1000 + OVERHEAD_S)
 
 
 def users_that_fit(arm: Arm, cores: float) -> int:

@@ -291,7 +291,7 @@ _TABLE = (
     ),
     _service(
         "loop_lag_max_ms",
-        "how late the event loop was at worst",
+        "how late the event loop was at worst, in the window",
         partial(_served, lambda server: _positive_ms(server.loop_lag_max_s)),
     ),
     _service(

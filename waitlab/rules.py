@@ -208,9 +208,7 @@ def noise(trial: Trial, load: Load) -> Seen:
         voids |= {THROUGHPUT, LATENCY}
     if machine.steal_ratio + machine.foreign_ratio > CORES_LIMIT:
         voids |= {CORES}
-    if machine.steal_ratio > IO_STEAL_LIMIT:
-        voids |= {THROUGHPUT, CPU, BEYOND_DOUBT}
-    if machine.foreign_ratio > IO_FOREIGN_LIMIT:
+    if machine.steal_ratio > IO_STEAL_LIMIT or machine.foreign_ratio > IO_FOREIGN_LIMIT:
         voids |= {THROUGHPUT, LATENCY, CPU, BEYOND_DOUBT}
     if voids and not bound:
         says += "; the service mostly waited" + ("" if THROUGHPUT in voids else ", so its throughput stands")

@@ -8,37 +8,22 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from statistics import fmean, geometric_mean
+from statistics import fmean
 
-from waitlab import evidence, fitted, mapped, statistics, validity
+from waitlab import against, evidence, fitted, mapped
 from waitlab.errors import LabError
 from waitlab.evidence import Evidence, Read
 from waitlab.experiment import Arm, Cell, Experiment, Prediction, Reference, maps
 from waitlab.fitted import Level, Point
 from waitlab.laws import Predicted
 from waitlab.mapped import Square
-from waitlab.rules import LATENCY
-from waitlab.ruling import (
-    PAIR_REPEATS,
-    REPEATS,
-    Ruling,
-    Scale,
-    Undecided,
-    Word,
-    decided,
-    edges,
-    edges_of_ratio,
-    enough,
-    exponential,
-    shifted,
-)
+from waitlab.ruling import PAIR_REPEATS, Ruling, Undecided, Word, enough
 from waitlab.trial import Trial
 from waitlab.validity import Against, held_against
 
 # What a prediction's law gives for its arm, with the measured inputs by name; LabError where it does not hold.
 Predict = Callable[[Prediction, Arm, Mapping[str, float]], Predicted]
 
-UNEVEN_ERRORS_P = 0.01
 MEMORY = "pss_mb"  # what a tie of a map is told with
 NOTHING = Evidence((), ())
 
@@ -110,14 +95,12 @@ class _Known:
     def _gathered(self) -> dict[tuple[str, str, Against], Evidence]:
         return {}
 
-    def of(self, arm: str, quantity: str, against: Against = "apart") -> Evidence:
+    def of(self, arm: str, quantity: str, how: Against = "apart") -> Evidence:
         """What the repeats of an arm say of a quantity that is held against something."""
-        asked = (arm, quantity, against)
+        asked = (arm, quantity, how)
         if asked not in self._gathered:
             found = self.arms.get(arm)
-            self._gathered[asked] = (
-                evidence.gather(found, self.trials, quantity, self.read, against) if found else NOTHING
-            )
+            self._gathered[asked] = evidence.gather(found, self.trials, quantity, self.read, how) if found else NOTHING
         return self._gathered[asked]
 
     def in_duet(self, one: Prediction) -> Reference | None:
@@ -248,8 +231,8 @@ def _told(
 def _notes(prediction: Prediction, known: _Known) -> list[str]:
     """What a reader must know of each source that the verdict rests on."""
     own = Reference(prediction.arm, prediction.quantity)
-    against = held_against(prediction, duet=False)
-    return [known.of(source.arm, source.quantity, against).note for source in (own, *prediction.references)]
+    how = held_against(prediction, duet=False)
+    return [known.of(source.arm, source.quantity, how).note for source in (own, *prediction.references)]
 
 
 def _rounds(prediction: Prediction, known: _Known) -> tuple[Evidence, ...]:
@@ -273,13 +256,13 @@ def _by_rounds(prediction: Prediction, rounds: tuple[Evidence, ...], known: _Kno
         return _beside(prediction, *rounds)
     values, *inputs = (enough(one, PAIR_REPEATS) for one in rounds)
     said, formula = _by_repeat(prediction, dict(zip(prediction.measured, inputs, strict=True)), known)
-    return _against_values(prediction, values, said, formula, paired=True)
+    return against.values(prediction, values, said, formula, paired=True)
 
 
 def _beside(prediction: Prediction, measured: Evidence, other: Evidence) -> Ruling:
     target = next(bound for bound in prediction.bounds if isinstance(bound, Reference))
     values, others = enough(measured, PAIR_REPEATS), [target.times * value for value in enough(other, PAIR_REPEATS)]
-    return _against_values(prediction, values, others, _of(target), paired=True)
+    return against.values(prediction, values, others, _of(target), paired=True)
 
 
 def _ruling(prediction: Prediction, measured: Evidence, known: _Known) -> Ruling:
@@ -292,11 +275,11 @@ def _ruling(prediction: Prediction, measured: Evidence, known: _Known) -> Ruling
     if target is None:
         raise Undecided("nothing is predicted: no law, equals, at_least or at_most")
     if not isinstance(target, Reference):
-        return _against_number(prediction, measured, Predicted(target, ""))
+        return against.number(prediction, measured, Predicted(target, ""))
     other = known.of(target.arm, target.quantity, held_against(prediction, duet=False))
-    _fail_alike(prediction, measured, other, known.arms)
+    against.fail_alike(prediction, measured, other, known.arms)
     values, doubt = [target.times * value for value in enough(other, PAIR_REPEATS)], measured.doubt * other.doubt
-    return _against_values(prediction, enough(measured, PAIR_REPEATS), values, _of(target), doubt=doubt)
+    return against.values(prediction, enough(measured, PAIR_REPEATS), values, _of(target), doubt=doubt)
 
 
 def _of(target: Reference) -> str:
@@ -307,8 +290,8 @@ def _by_law(prediction: Prediction, measured: Evidence, known: _Known) -> Ruling
     """A law with measured inputs is one arm against another: what it predicts has a spread of its own."""
     said, formula = _said(prediction, known)
     if not prediction.measured:
-        return _against_number(prediction, measured, Predicted(said[0], formula))
-    return _against_values(prediction, enough(measured, PAIR_REPEATS), said, formula)
+        return against.number(prediction, measured, Predicted(said[0], formula))
+    return against.values(prediction, enough(measured, PAIR_REPEATS), said, formula)
 
 
 def _said(prediction: Prediction, known: _Known) -> tuple[list[float], str]:
@@ -347,57 +330,3 @@ def _level(at: float, member: Prediction, known: _Known) -> Level:
     if not all(0 < value < math.inf for value in said):
         return Level(at, member.arm, measured, trouble=f"what is predicted is {said[0]:g}")
     return Level(at, member.arm, measured, tuple(said), formula)
-
-
-def _fail_alike(prediction: Prediction, a: Evidence, b: Evidence, arms: Mapping[str, Arm]) -> None:
-    """Response times of two arms are not compared when one fails more often: a refusal is a fast answer."""
-    names = (prediction.arm, *(source.arm for source in prediction.references))
-    if any(arms[name].load.expects_errors for name in names) or not (a.failed or b.failed):
-        return
-    touched = validity.kinds(prediction.quantity)
-    uneven = statistics.fisher(a.failed, a.requests, b.failed, b.requests) < UNEVEN_ERRORS_P
-    if uneven and (touched is None or LATENCY in touched):
-        told = f"{a.failed} of {a.requests} against {b.failed} of {b.requests}"
-        raise Undecided(f"G11, the arms fail unevenly: {told} requests")
-
-
-def _against_number(prediction: Prediction, measured: Evidence, target: Predicted) -> Ruling:
-    if not math.isfinite(target.value):
-        raise Undecided(f"what is predicted is {target.value}")
-    if measured.lacks(REPEATS):
-        return Ruling("inconclusive", measured.lacks(REPEATS), target.value, target.formula)
-    values = measured.values
-    if target.value == 0 and prediction.within and any(values):
-        raise Undecided("a band that is a fraction of 0 is empty: predict with at_most")
-    scale = Scale(target.value, target.formula, len(values), lambda value: value, doubt=measured.doubt)
-    return decided(prediction, statistics.estimate(values), edges(prediction, target.value), scale)
-
-
-def _against_values(
-    prediction: Prediction,
-    values: Sequence[float],
-    other: Sequence[float],
-    formula: str,
-    *,
-    paired: bool = False,
-    doubt: float = 1.0,
-) -> Ruling:
-    """The ratio of both, by t on logarithms; their difference where a value is not positive. Welch's t of repeats that
-    know nothing of each other, or of pairs the paired one.
-    """
-    if not all(map(math.isfinite, other)):
-        raise Undecided("what is predicted is not a number")
-    compared = statistics.paired if paired else statistics.welch
-    runs = min(len(values), len(other))
-    what = f" of {runs} pairs" if paired else ""
-    if min(*values, *other) > 0:
-        predicted = geometric_mean(other)
-        scale = Scale(predicted, formula, runs, lambda log: predicted * exponential(log), what, doubt, shifted)
-        found = compared(statistics.logs(other), statistics.logs(values))
-        return decided(prediction, found, edges_of_ratio(prediction), scale)
-    if doubt > 1:
-        raise Undecided("the machine was noisy, and by how much that changes a figure of 0 is unknown")
-    predicted = fmean(other)
-    low, high = (edge - predicted for edge in edges(prediction, predicted))
-    scale = Scale(predicted, formula, runs, lambda apart: predicted + apart, what)
-    return decided(prediction, compared(other, values), (low, high), scale)

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from services import settings
-from services.problem import Problem, TimedOut
+from services.problem import Problem, TimedOut, Unavailable
 from services.workloads import database, postgres, task_consumer
 from services.workloads.lazy import Lazy
 from services.workloads.task_consumer import Consumer
@@ -39,6 +39,9 @@ CREATE UNLOGGED TABLE IF NOT EXISTS lab_tasks (
     kind text NOT NULL,
     asked timestamptz NOT NULL DEFAULT clock_timestamp()
 )"""
+_GIVES = """
+SELECT sum(CASE name WHEN 'max_connections' THEN setting::int ELSE -setting::int END)::int FROM pg_settings
+WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections')"""
 _OF_THE_DEAD = "DELETE FROM lab_tasks WHERE asker NOT IN (SELECT pid FROM pg_stat_activity)"
 _ASK = f"""
 WITH task AS (
@@ -52,6 +55,19 @@ DELETE FROM lab_tasks WHERE id IN (
 Done = tuple[int, float]  # the result, and the milliseconds until somebody took the task
 
 
+def most_consumers(gives: int, workers: int, pool_size: int, cpus: float) -> int:
+    """As many as usable CPUs, where PostgreSQL has connections for them beside the pools of so many workers.
+
+    Problem 503 where it has not even one for each worker: the pools would lack it when they are full.
+    """
+    left = gives // workers - pool_size - 1
+    if left < 1:
+        needed = workers * (pool_size + 2)
+        words = f"{workers} workers x ({pool_size} pooled connections, one for results, a consumer's) = {needed}"
+        raise Unavailable(DEPENDENCY, f"{words}, but PostgreSQL gives {gives}: start with fewer, or smaller pools.")
+    return min(left, math.ceil(cpus))
+
+
 class _Asker:
     """One worker's side of the queue: a connection that hears of results, and consumers of its own."""
 
@@ -60,6 +76,7 @@ class _Asker:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Done]] = {}
         self._consumers: list[Consumer] = []
+        self._most = 0
         self._staffing = asyncio.Lock()
         self._backend: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._listening = asyncio.create_task(self._listen())
@@ -91,10 +108,10 @@ class _Asker:
                     await held.execute(_GIVE_UP, (self._backend.result(), number))
 
     async def _staff(self) -> None:
-        """As many consumers as usable CPUs: the first time, and again where some were killed."""
+        """As many consumers as there may be: the first time, and again where some were killed."""
         async with self._staffing:
             living = [consumer for consumer in self._consumers if consumer.is_alive()]
-            for _ in range(math.ceil(cgroup.usable_cpus()) - len(living)):
+            for _ in range(self._most - len(living)):
                 living.append(await asyncio.to_thread(Consumer, self._address, settings.current.service))
             self._consumers = living
 
@@ -105,6 +122,10 @@ class _Asker:
             async with held.transaction():
                 await held.execute("SELECT pg_advisory_xact_lock(%s)", (_SERVICES_TURN,))
                 await held.execute(_TABLE)
+            (gives,) = await (await held.execute(_GIVES)).fetchone() or (0,)
+            told = settings.current
+            workers = int(str(told.about.get("workers", 1)))
+            self._most = most_consumers(gives, workers, told.pool_size, cgroup.usable_cpus())
             backend = held.info.backend_pid
             await held.execute(f"LISTEN {task_consumer.results(backend)}")
             await held.execute(_OF_THE_DEAD)
@@ -118,12 +139,13 @@ class _Asker:
         """Nobody shall wait for what nobody hears any more; the next request begins anew."""
         if listening.cancelled():
             return
-        logger.warning("the task queue's connection ended", exc_info=listening.exception())
+        error = listening.exception()
+        logger.warning("the task queue's connection ended", exc_info=error)
         _asker.close(self)
         futures: list[asyncio.Future[Any]] = [self._backend, *self._waiting.values()]
         for waiting in futures:
             if not waiting.done():
-                waiting.set_exception(database.failed())
+                waiting.set_exception(error if isinstance(error, Problem) else database.failed())
                 waiting.exception()  # it may be that nobody awaits it
 
     def close(self) -> None:

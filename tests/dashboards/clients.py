@@ -29,6 +29,7 @@ class Request:
     seconds: float
     status: int
     trace_id: str | None = None
+    queued_seconds: float | None = None  # in the task queue, as the answer says
 
     @property
     def ended(self) -> float:
@@ -112,20 +113,22 @@ class _Asking:
             trace_id = secrets.token_hex(16) if asked % TRACED_ONE_IN == 0 else None
             asked, rest = asked + 1, self._rest_seconds
             began, clock = time.time(), time.perf_counter()
-            status = _status(place.connection, self._target, began, trace_id)
+            status, body = _answer(place.connection, self._target, began, trace_id)
             seconds, path = time.perf_counter() - clock, self._target.partition("?")[0]
-            self.noted.append(Request(self._service, path, place.worker, began, seconds, status, trace_id))
+            queued = json.loads(body)["queued_ms"] / 1000 if b'"queued_ms"' in body else None
+            self.noted.append(Request(self._service, path, place.worker, began, seconds, status, trace_id, queued))
         place.connection.close()
 
 
-def _status(connection: http.client.HTTPConnection, target: str, began: float, trace_id: str | None) -> int:
+def _answer(
+    connection: http.client.HTTPConnection, target: str, began: float, trace_id: str | None
+) -> tuple[int, bytes]:
     headers = {"X-Request-Start": f"t={began:.6f}"}
     if trace_id:
         headers["traceparent"] = f"00-{trace_id}-{secrets.token_hex(8)}-01"
     try:
         connection.request("GET", target, headers=headers)
         answer = connection.getresponse()
-        answer.read()
+        return answer.status, answer.read()
     except (OSError, http.client.HTTPException):
-        return 0
-    return answer.status
+        return 0, b""

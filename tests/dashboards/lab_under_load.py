@@ -115,6 +115,16 @@ def queueing(run: Run) -> None:
         pass
 
 
+SOCKETS, INTERVAL_SECONDS = 6, 0.2
+
+
+def long_answers(run: Run) -> None:
+    """WebSockets that say something ten times a second, and streams with an event every 200 ms."""
+    streams = Load("fastapi", "async", "sse", f"items=20&interval_ms={INTERVAL_SECONDS * 1000:.0f}", "Sse", 5)
+    with run.sockets("fastapi", SOCKETS), locust_users(run, streams), run.steady("long answers", seconds=14, settle=5):
+        pass
+
+
 def failing(run: Run) -> None:
     """The outside world fails: who calls it fails too, and who does not is not counted among the failures."""
     run.upstream(error_rate=100)
@@ -204,6 +214,7 @@ PHASES = (
     threads_exhausted,
     database_exhausted,
     queueing,
+    long_answers,
     failing,
     burning,
     generator_saturated,

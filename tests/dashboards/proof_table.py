@@ -11,9 +11,10 @@ from tests.dashboards import kernel_truths, truths
 from tests.dashboards.kernel_truths import CPUS, cpu_share, grown, wait_share, whose_service
 from tests.dashboards.lab_under_load import (
     EXECUTOR_THREADS,
+    INTERVAL_SECONDS,
     POOL_SIZE,
     QUEUED,
-    QUEUEING_USERS,
+    SOCKETS,
     THREADS,
     TOKENS,
     WORKERS,
@@ -49,8 +50,6 @@ ALONE: Mapping[str, Any] = {"by": ()}
 BY_WORKER: Mapping[str, Any] = {"by": ("service", "worker")}
 
 FLASK, FASTAPI = WORKERS["flask"], WORKERS["fastapi"]
-# By Little's law: all users but those whose tasks a consumer has. Each worker has as many consumers as there are CPUs.
-QUEUED_SHARE = max(0.0, 1 - CPUS / QUEUEING_USERS) * 0.9
 CONFIGURED = {
     f"flask gunicorn gthread {THREADS} {POOL_SIZE}": FLASK,
     f"fastapi uvicorn asgi 1 {POOL_SIZE}": FASTAPI,
@@ -182,8 +181,21 @@ WHERE: Panels = {
     "Wait for a database connection: p95": {
         "{{service}}": (Proof("database", in_bucket(0.95, everyone, less=0.5), WAIT),)
     },
-    "Wait in the task queue: p95": {
-        "{{service}}": (Proof("queueing", truths.in_bucket_of_share(0.95, QUEUED_SHARE, everyone), WAIT),)
+    "Wait in the task queue: p95": {"{{service}}": (Proof("queueing", truths.queued(0.95), WAIT),)},
+    "WebSockets open": {"{{service}}": (Proof("long answers", constant(fastapi=SOCKETS), **EXACT),)},
+    "WebSocket messages/s": {
+        "{{service}}, received": (Proof("long answers", truths.echoes, RATE),),
+        "{{service}}, sent": (Proof("long answers", truths.echoes, RATE),),
+    },
+    "Parts of long answers: p95": {
+        "{{service}}, {{part}}": (
+            Proof(
+                "long answers",
+                constant(**{"fastapi gap": INTERVAL_SECONDS, "fastapi first_event": 0.0}),
+                give=LATE_SECONDS,
+                by=("service", "part"),
+            ),
+        )
     },
 }
 
@@ -218,6 +230,10 @@ WORKERS_: Panels = {
             Proof("scaled", constant(flask=FLASK + 1, fastapi=FASTAPI), **EXACT),
             Proof("half dead", constant(flask=FLASK + 1, fastapi=FASTAPI), **EXACT),
         ),
+    },
+    "Lifespans: started, stopped": {
+        "{{service}}, started": (Proof("healthy", constant(fastapi=FASTAPI), **EXACT),),
+        "{{service}}, stopped": (Proof("healthy", constant(fastapi=0), **EXACT),),
     },
     "CPU of each worker, in cores": {
         "{{service}} {{worker}} {{replica}}": (

@@ -21,10 +21,20 @@ PARSE_SECONDS = int(os.environ["LAB_PARSE_MS"]) / 1000
 
 
 @events.request.add_listener
-def note(name: str, start_time: float, response_time: float, exception: Any, context: dict[str, Any], **_: Any) -> None:
+def note(
+    name: str,
+    response_time: float,
+    exception: Any,
+    context: dict[str, Any],
+    start_time: float | None = None,  # who makes his own requests does not say
+    **_: Any,
+) -> None:
     """When it was sent (seconds since the epoch), how long after it was due it was answered, and whether well."""
+    if "part" in context:  # of an answer
+        return
     seconds = response_time / 1000 + context["late_seconds"]
-    RECORD.write(json.dumps([name, start_time, seconds, exception is None]) + "\n")
+    sent = start_time if start_time is not None else time.time() - response_time / 1000
+    RECORD.write(json.dumps([name, sent, seconds, exception is None]) + "\n")
     done = time.perf_counter() + PARSE_SECONDS
     while time.perf_counter() < done:
         pass

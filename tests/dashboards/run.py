@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.dashboards import clients
+from tests.dashboards import clients, sockets
 from tests.dashboards.clients import Request
 from tests.dashboards.processes import Watch
 from tests.dashboards.prometheus_api import WINDOW, Prometheus
@@ -46,6 +46,7 @@ class Run:
         self.phases: dict[str, Phase] = {}
         self.requests: list[Request] = []  # by the test's own clients
         self.locust: list[Request] = []  # by Locust
+        self.echoes: list[float] = []  # the moment of each, on WebSockets of the test's own
         self.moments: dict[str, float] = {}  # what was done at one moment: when
         self.began = self.ended = time.time()
         self.watch = Watch(self.processes)
@@ -88,6 +89,14 @@ class Run:
         with clients.users(service, self.port(service), target, per_worker, rest_seconds) as noted:
             yield
         self.requests += noted
+
+    @contextmanager
+    def sockets(self, service: str, count: int) -> Iterator[None]:
+        """So many WebSockets, each with a message every 0.1 s; every one of them is a request, noted at its end."""
+        with sockets.talking(service, self.port(service), count) as told:
+            yield
+        self.echoes += told.echoes
+        self.requests += told.requests
 
     @contextmanager
     def frozen(self, *pids: int) -> Iterator[None]:

@@ -34,13 +34,23 @@ METRICS = {
 LABELS = {
     *(names.SERVICE, names.WORKER, "replica"),  # whose figure it is
     *("style", "workload", "status", "le"),  # of requests
-    *("outcome", "state", "mode", "kind", "resource", "pool", "reason"),  # of what there are several
-    *("name", "process", "run", "arm"),  # of the load
+    *(
+        "outcome",
+        "state",
+        "mode",
+        "kind",
+        "resource",
+        "pool",
+        "reason",
+        "direction",
+        "event",
+    ),  # of what there are several
+    *("name", "process", "run", "arm", "part"),  # of the load
     *("job", "instance", "alertname", "alertstate"),  # Prometheus' own
     *(*Settings.__dataclass_fields__, "cpus"),  # of lab_service_info
     "workers",  # of an annotation, which makes it itself
 }
-STYLED = (names.REQUEST_DURATION, names.REQUEST_QUEUE, names.LOAD_REQUESTS, names.LOAD_RESPONSE)
+STYLED = (names.REQUEST_DURATION, names.REQUEST_QUEUE, names.LOAD_REQUESTS, names.LOAD_RESPONSE, names.LOAD_PARTS)
 RATE_INTERVAL = "8s"  # what $__rate_interval is at the least: four scrapes
 # Rows of a dashboard's grid that a window of 1920 x 1080 shows below Grafana's own bars, 38 pixels each.
 ROWS_ON_A_SCREEN = 24

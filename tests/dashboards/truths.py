@@ -88,16 +88,24 @@ def in_bucket(q: float, witness: Callable[[Run], list[Request]], key: Key = serv
     return between(bound(0), bound(1))
 
 
-def in_bucket_of_share(q: float, least: float, witness: Callable[[Run], list[Request]]) -> Truth:
-    """Of times of which the test knows that they are a share `least` of an answer's time, or more: their bounds."""
+def queued(q: float) -> Truth:
+    """The time in the task queue that a share q of the tasks did not exceed, as each answer told it: its bucket."""
 
-    def low(requests: list[Request]) -> float:
-        return bucket(least * quantile(q, [request.seconds for request in requests]))[0]
+    def bound(which: int) -> Truth:
+        return windowed(
+            lambda run: [request for request in run.requests if request.queued_seconds is not None],
+            service,
+            lambda tasks: bucket(quantile(q, [task.queued_seconds or 0.0 for task in tasks]))[which],
+        )
 
-    def high(requests: list[Request]) -> float:
-        return bucket(quantile(q, [request.seconds for request in requests]))[1]
+    return between(bound(0), bound(1))
 
-    return between(windowed(witness, service, low), windowed(witness, service, high))
+
+def echoes(run: Run, phase: Phase) -> Figures:
+    """Messages a second that FastAPI's WebSockets sent back."""
+    windows = [(moment - WINDOW_SECONDS, moment) for moment in phase.moments]
+    counts = [sum(began < echo <= ended for echo in run.echoes) for began, ended in windows]
+    return {"fastapi": fmean(counts) / WINDOW_SECONDS}
 
 
 def bucket(seconds: float) -> tuple[float, float]:

@@ -219,6 +219,7 @@ def test_knee_and_workers_needed() -> None:
         ("accept_queue", wsgi(worker_class="gthread", threads=4, users=40), "accept connections"),
         ("blocked_once_lag", case("async", rate=7.0), "one blocked"),
         ("blocked_once_lag", case("blocked", rate=7.0), "blocks meet"),
+        ("backlog_growth", case("blocked", rate=20.0), "not answer in the order of arrival"),
         ("concurrency_limit", case("async", "sleep", "", users=5), "write it into the request"),
         ("concurrency_limit", case("async", "depends", "ms=5", users=5), "write it into the request"),
         ("concurrency_limit", case("async", "sleep", "ms=2e2", users=5), "whole number"),

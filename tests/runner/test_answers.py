@@ -37,7 +37,7 @@ def test_every_workload_has_a_proof_but_the_one_that_fails_as_printed() -> None:
         ("/sync/burn?rounds=3&kind=zlib", {"rounds": 3, "kind": "zlib", "result": rounds.burn(3, "zlib")}),
         ("/sync/mixed?ms=4&rounds=1", {"ms": 4, "rounds": 1, "kind": "loop", "result": rounds.burn(1, "loop")}),
         ("/async/gather?of=sleep&ms=3", {"both": [{"ms": 3}, {"ms": 3}]}),
-        ("/sync/read?kb=8", {"kb": 8, "last_word": 1023}),
+        ("/sync/read?kb=8", {"kb": 8, "ms": 0, "last_word": 1023}),
         ("/sync/query?ms=20", {"ms": 20, "backend": 7, "md5": "98f13708210194c475687be6106a3b84"}),
         ("/async/depends?ms=20&dep=session", {"ms": 20, "backend": 7, "md5": "98f13708210194c475687be6106a3b84"}),
         ("/async/depends?ms=20&dep=sync", {"ms": 20}),

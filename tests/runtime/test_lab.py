@@ -183,7 +183,7 @@ def test_workers_come_and_go_without_a_restart(running: Lab) -> None:
 
     assert eventually(lambda: running.status()["services"]["fastapi"]["healthy"], 5)
     assert victim["pid"] not in running.status()["services"]["fastapi"]["pids"]
-    # The replacement takes the slot of the lost worker, so that the slots agree while Prometheus still has its last scrape.
+    # The replacement takes the slot of the lost one: the slots agree while Prometheus still has its last scrape.
     assert eventually(lambda: lost not in live_targets(running, "fastapi").values(), SEEN_SECONDS)
     assert eventually(agrees(running, "fastapi"), SEEN_SECONDS)
 

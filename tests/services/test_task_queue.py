@@ -13,6 +13,7 @@ import pytest
 from service_stacks import Part, Stack, configured, fastapi_stack
 
 from services import settings
+from services.problem import Problem
 from services.workloads import rounds, task_queue
 from services.workloads.task_consumer import Consumer
 from tests.waiting import wait_for
@@ -87,6 +88,30 @@ def test_lost_connection_is_an_answer_and_the_next_request_begins_anew(stack: St
         held.execute("SELECT pg_terminate_backend(%s)", (task_queue._asker.get()._backend.result(),))
     answer = asked.result()
     assert (answer.status_code, answer.json()["dependency"]) == (503, "postgresql")
+    assert stack.get(f"{ASKED}1").status_code == 200
+
+
+def test_consumers_are_counted_among_postgresqls_connections() -> None:
+    assert task_queue.most_consumers(gives=97, workers=2, pool_size=10, cpus=1.5) == 2
+    assert task_queue.most_consumers(gives=97, workers=2, pool_size=45, cpus=16) == 2
+    with pytest.raises(Problem, match=r"9 workers x \(10 pooled .*\) = 108, but PostgreSQL gives 97"):
+        task_queue.most_consumers(gives=97, workers=9, pool_size=10, cpus=2)
+
+
+def test_worker_that_would_take_what_the_pools_need_says_so(
+    stack: Stack, database: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def close() -> None:
+        task_queue._asker.close()
+
+    assert stack.loop
+    stack.loop.run(close())
+    told = settings.current
+    monkeypatch.setattr(settings, "current", replace(told, about={"workers": 30}))
+    answer = stack.get(f"{ASKED}1")
+    assert (answer.status_code, answer.json()["dependency"]) == (503, "queue")
+    assert "30 workers x" in answer.json()["detail"]
+    monkeypatch.setattr(settings, "current", told)
     assert stack.get(f"{ASKED}1").status_code == 200
 
 

@@ -13,7 +13,7 @@ from dataclasses import astuple
 import pytest
 
 from tests.verdicts import made
-from waitlab import comparison, fitted, statistics, verdict
+from waitlab import against, comparison, fitted, statistics, verdict
 from waitlab.comparison import Pair
 from waitlab.evidence import Evidence
 from waitlab.experiment import Prediction, Reference
@@ -96,9 +96,7 @@ def verdicts(prediction: Prediction, truth: float, repeats: int, spread: float, 
     draw = draws(8, spread)
     cases_drawn = [draw(truth, repeats) for _ in range(cases)]
     return [
-        verdict._against_number(
-            prediction, Evidence(tuple(values), ()), made.law(100.0)(prediction, made.arm(), {})
-        ).verdict
+        against.number(prediction, Evidence(tuple(values), ()), made.law(100.0)(prediction, made.arm(), {})).verdict
         for values in cases_drawn
     ]
 

@@ -80,7 +80,7 @@ BROKEN = [
     ("G7", SLOWED, CLOSED, "30% of the slices", CPU),
     ("G7", made.burning(SLOWED), CLOSED, "30% of the slices", THROUGHPUT | LATENCY | CPU),
     ("G7", machine(steal_ratio=0.03, foreign_ratio=0.03), CLOSED, "steal 3.0%, foreign CPU 3.0%", CORES),
-    ("G7", STOLEN, CLOSED, "steal 21.0%", THROUGHPUT | CPU | CORES),
+    ("G7", STOLEN, CLOSED, "steal 21.0%", THROUGHPUT | LATENCY | CPU | CORES),
     ("G7", CROWDED, CLOSED, "foreign CPU 51.0%", THROUGHPUT | LATENCY | CPU | CORES),
     ("G9", SLOWING, CLOSED, "throughput still drifted by 10.0%", THROUGHPUT | LATENCY),
     ("G9", GROWING, CLOSED, "response time still drifted by 69.0%", THROUGHPUT | LATENCY),

@@ -235,6 +235,61 @@ TASK_QUEUE = Panel(
     unit="s",
 )
 
+WEBSOCKETS = Panel(
+    title="WebSockets open",
+    description=(
+        "WebSockets between handshake and end, all workers of an ASGI service together; each of them is a request in "
+        "flight too. They cost a worker memory and no thread. It cannot show which of them say anything: the messages "
+        "beside it do."
+    ),
+    queries=(Query('sum by (service) (lab_websockets_open{service=~"$service"})', "{{service}}"),),
+    unit="short",
+    top=1,
+)
+
+MESSAGES = Panel(
+    title="WebSocket messages/s",
+    description=(
+        "Messages of all WebSockets a second: those that the application took (solid) and those that it sent (dashed). "
+        "`/ws` sends back what it takes, so the two part only where clients do not read. It cannot show messages that "
+        "still wait in front of the application."
+    ),
+    queries=(
+        Query(
+            "sum by (service) (rate(lab_websocket_messages_total"
+            '{service=~"$service", direction="received"}[$__rate_interval]))',
+            "{{service}}, received",
+        ),
+        Query(
+            "sum by (service) (rate(lab_websocket_messages_total"
+            '{service=~"$service", direction="sent"}[$__rate_interval]))',
+            "{{service}}, sent",
+            line="dashed",
+        ),
+    ),
+    unit="short",
+    top=1,
+)
+
+PARTS = Panel(
+    title="Parts of long answers: p95",
+    description=(
+        "What Locust waited for the first event of a stream, for each next one (the gap), and for the echo of a "
+        "WebSocket message (the round trip). A gap is the interval that was asked for, and what the service adds to "
+        "it. It cannot show parts that never came: their request is a failure."
+    ),
+    queries=(
+        Query(
+            f"histogram_quantile(0.95, sum by (service, part, le) (rate(lab_load_part_seconds_bucket{CHOSEN}"
+            "[$__rate_interval])))",
+            "{{service}}, {{part}}",
+            line="dashed",
+            may_be_empty="Locust has read no stream and opened no WebSocket",
+        ),
+    ),
+    unit="s",
+)
+
 DASHBOARD = Dashboard(
     name="where-the-time-goes",
     title="Where the time goes",
@@ -242,5 +297,6 @@ DASHBOARD = Dashboard(
     rows=(
         Row("In front of the application, and inside", (WITNESSES, LOOP_LAG, QUEUE, SHARES)),
         Row("The queues", (TOKENS, EXECUTOR, ACCEPT_QUEUE, ACCEPT_QUEUE_FULL, POOL, POOL_WAIT, TASK_QUEUE)),
+        Row("Long answers", (WEBSOCKETS, MESSAGES, PARTS)),
     ),
 )

@@ -158,6 +158,29 @@ SWITCHES = Panel(
     height=7,
 )
 
+LIFESPANS = Panel(
+    title="Lifespans: started, stopped",
+    description=(
+        "How often the application started (solid) and stopped in order (dashed) in the slots of an ASGI service's "
+        "living workers. Each start without a stop beyond the workers that live is a worker that was killed, and had "
+        "no time to close its clients and pools. It cannot show slots that no worker has now."
+    ),
+    queries=(
+        Query(
+            'sum by (service) (lab_lifespan_events_total{service=~"$service", event="started"})', "{{service}}, started"
+        ),
+        Query(
+            'sum by (service) (lab_lifespan_events_total{service=~"$service", event="stopped"})',
+            "{{service}}, stopped",
+            line="dashed",
+        ),
+    ),
+    unit="short",
+    width=24,
+    height=6,
+    top=1,
+)
+
 HOST_CPU = Panel(
     title="CPU of the machine, in cores",
     description=(
@@ -181,6 +204,7 @@ DASHBOARD = Dashboard(
             "Who does the work, and what it costs",
             (SHARE, BUSY_WORKERS, BUSY_THREADS, COUNT, CPU, CPU_OF_SERVICES, MEMORY, SWITCHES),
         ),
+        Row("Their lives", (LIFESPANS,)),
         Row("The machine", (HOST_CPU,)),
     ),
 )

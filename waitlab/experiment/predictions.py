@@ -19,7 +19,7 @@ PREDICTION: dict[str, Check] = {
     "law": tables.text,
     "measured": tables.anything,
     **dict.fromkeys(BOUNDS[1:], tables.anything),
-    "within": tables.number(0.001, 1),
+    "within": tables.number(0.001, 1, "a fraction, 0.10 for 10 %: "),
     "fit": tables.switch,
     "expected": tables.choice("confirmed", "refuted"),
     "instead": tables.text,
@@ -31,7 +31,7 @@ NEEDS = {  # of a quantity, by its `load`
     "requests": "it needs users or a rate, and no client that holds its connection",
     "stream": "it needs users or a rate",
     "singles": "it needs concurrent",
-    "victim": "it needs a victim",
+    "victim": 'it needs a victim, a light request beside the load: say victim = "/async/ping"',
     "held": "it needs a client that holds its connection: sse, websocket, upload, reader or idle",
     "sse": 'it needs client = "sse"',
     "websocket": 'it needs client = "websocket"',
@@ -124,7 +124,9 @@ def _law(place: Place, name: str, arm: Arm, quantity: str) -> Law:
         raise place.fault(f"= {name!r} says nothing of {quantity}", f"it predicts {' or '.join(law.quantities)}")
     form = "users who hold connections" if arm.load.holds else next(form for form in FORMS if getattr(arm.load, form))
     if form != law.load:
-        raise place.fault(f"= {name!r} is about {law.load}, and {arm.name!r} has {form}", "take a law of this load")
+        fitting = [one.name for one in LAWS.values() if one.load == form and quantity in one.quantities]
+        hint = f"of {quantity} with {form} there is {', '.join(fitting) or 'no law: say equals, at_least or at_most'}"
+        raise place.fault(f"= {name!r} is about {law.load}, and {arm.name!r} has {form}", hint)
     return law
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from waitlab.errors import LabError
 from waitlab.experiment import arms, maps, predictions, sweeps, tables
-from waitlab.experiment.question import Experiment, Source
+from waitlab.experiment.question import Arm, Experiment, Source
 from waitlab.experiment.tables import Place
 from waitlab.quantities import QUANTITIES
 
@@ -68,6 +68,7 @@ def find(name: str) -> Path:
     if len(found) != 1:
         nearest = tables.nearest(name, names) or tables.nearest(name, [known.partition("-")[2] for known in names])
         hint = f"did you mean {nearest}?" if nearest else "lab list shows them; a file of your own ends in .toml"
+        hint = f"did you mean ./{name}.toml?" if Path(f"{name}.toml").is_file() else hint
         raise LabError(f"there is no experiment {tables.shown(name)}", hint, 2)
     return names[found[0]]
 
@@ -127,12 +128,16 @@ def _experiment(place: Place, name: str, top: Mapping[str, Any], own: tuple[str,
         name=name,
         title=top["title"],
         question=top["question"],
-        arms=sweeps.with_repeats(members, asked),
+        arms=sweeps.with_repeats(members, asked, {arm.name for arm in members if not _says_repeats(top, arm)}),
         predictions=asked,
         settles=top.get("settles", ()),
         needs=top.get("needs", ""),
         source=top.get("source"),
     )
+
+
+def _says_repeats(top: Mapping[str, Any], arm: Arm) -> bool:
+    return "repeats" in top.get("load", {}) or "repeats" in top["arms"][arm.family]
 
 
 def _text(place: Place) -> str:

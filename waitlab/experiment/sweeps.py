@@ -1,13 +1,14 @@
 """A prediction about a whole family that differs in one number, and how often each of its arms is then measured."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from waitlab.experiment.question import Arm, Prediction
 from waitlab.experiment.tables import Place
 
 FEWEST = 4  # levels; a line through fewer says hardly more than they do themselves
+AGAINST_ANOTHER = 5  # repeats, where the file does not say: three tell a law, and too little of a difference
 OVER = (
     *("workers", "threads", "tokens", "executor_threads", "pool_size"),
     *("users", "rate", "concurrent", "ms", "rounds"),
@@ -34,12 +35,22 @@ def fitted(place: Place, members: Sequence[Arm], predictions: Sequence[Predictio
     return replace(predictions[0], arm=members[0].family, measured={}, over=over.pop(), members=rising)
 
 
-def with_repeats(arms: tuple[Arm, ...], predictions: Sequence[Prediction]) -> tuple[Arm, ...]:
-    """The arms; those within sweeps, which nothing but fits is about, with as few repeats as their load says."""
+def with_repeats(arms: tuple[Arm, ...], predictions: Sequence[Prediction], unsaid: Container[str]) -> tuple[Arm, ...]:
+    """The arms; those within sweeps, which nothing but fits is about, with as few repeats as their load says; and those
+    `unsaid`, of which the file says no repeats, with more where one is held against another.
+    """
     inner = {member.arm for one in predictions for member in list(one.members.values())[1:-1]}
-    needed = {name for one in predictions if not one.members for name in one.arms}
-    needed |= {source.arm for one in predictions for source in one.references}
-    return tuple(_measured_less(arm) if arm.name in inner - needed else arm for arm in arms)
+    sources = {source.arm for one in predictions for source in one.references}
+    alone = {name for one in predictions if not one.members for name in one.arms}
+    against = sources | {name for one in predictions if one.references and not one.members for name in one.arms}
+    if any(arm.load.duet and arm.name in against for arm in arms):
+        against |= {arm.name for arm in arms if arm.load.duet}
+    more = tuple(_measured_more(arm) if arm.name in against and arm.name in unsaid else arm for arm in arms)
+    return tuple(_measured_less(arm) if arm.name in inner - alone - sources else arm for arm in more)
+
+
+def _measured_more(arm: Arm) -> Arm:
+    return replace(arm, load=replace(arm.load, repeats=AGAINST_ANOTHER))
 
 
 def _measured_less(arm: Arm) -> Arm:

@@ -90,12 +90,12 @@ def whole(minimum: int, maximum: int) -> Check:
     return check
 
 
-def number(minimum: float, maximum: float) -> Check:
-    """A finite number within bounds."""
+def number(minimum: float, maximum: float, what: str = "") -> Check:
+    """A finite number within bounds; `what` it is, where the bounds alone do not tell."""
 
     def check(value: object) -> float:
         if type(value) not in (int, float) or not minimum <= value <= maximum:  # type: ignore[operator]
-            raise ValueError(f"a number from {minimum:g} to {maximum:g}")
+            raise ValueError(f"{what}a number from {minimum:g} to {maximum:g}")
         return float(value)  # type: ignore[arg-type]
 
     return check

@@ -25,8 +25,9 @@ _NO_LIMIT = 2**31  # hypercorn closes a connection after 1,000 requests, where t
 def main(descriptor: int) -> None:
     """Serve until told to stop: SIGTERM lets requests in flight end, SIGQUIT does not."""
     from waitlab import telemetry
-    from waitlab.serve import application, settings
+    from waitlab.serve import application, hypercorn_streams, settings
 
+    hypercorn_streams.install()
     asked = settings.read(os.environ)
     try:
         app = application.load(asked)

@@ -10,3 +10,4 @@ REQUEST_LINE_BYTES = 65_536
 HEAD_BYTES = 131_072  # of a whole head; only uvicorn has no bound of its own
 # The longest message of a WebSocket; the servers' own 16 MiB, times its connections, is more than the lab's memory.
 WEBSOCKET_MESSAGE_BYTES = 65_536
+WEBSOCKET_MESSAGE_PARTS = 1_024  # of one message; each costs memory, also an empty one

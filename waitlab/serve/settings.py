@@ -170,7 +170,12 @@ TABLE = (
         _choice("sync", "gthread", "gevent", "asgi"),
     ),
     Setting("WORKERS", "2", f"worker processes, 1 to {MOST_WORKERS}", _number(1, MOST_WORKERS)),
-    Setting("THREADS", "1", "threads of a gthread worker", _number(1, 1000)),
+    Setting(
+        "THREADS",
+        "1",
+        "threads of a gthread worker; with more than one, WORKER_CLASS defaults to gthread",
+        _number(1, 1000),
+    ),
     Setting("TOKENS", "40", "threads that run `def` endpoints of an ASGI worker (anyio's tokens)", _number(1, 10_000)),
     Setting("EXECUTOR_THREADS", "", "threads of the loop's default executor; default: as CPython's", _number(1, 1000)),
     Setting("RECEIVERS", "on", "Django's own receivers of each request's start and end (on or off)", _switch),

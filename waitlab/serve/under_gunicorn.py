@@ -33,6 +33,10 @@ def run(settings: Settings, descriptor: int) -> None:
     """Be gunicorn's master until told to stop."""
     # The WSGI workers' parser lets limit_request_line lower this constant, or at 0 lift every bound, but not raise it.
     message.MAX_REQUEST_LINE = limits.REQUEST_LINE_BYTES
+    if settings.worker_class == "asgi":
+        from waitlab.serve import gunicorn_websocket  # noqa: PLC0415  the other classes need no asyncio
+
+        gunicorn_websocket.install()
     Gunicorn(settings, descriptor).run()
 
 

@@ -69,6 +69,7 @@ def run(settings: Settings, descriptor: int) -> None:
         workers=settings.workers,
         loop=settings.loop,
         http=BoundedHttp,
+        ws="waitlab.serve.uvicorn_websocket:BoundedWebSocket",  # only workers need to load it
         backlog=settings.backlog,
         access_log=False,
         timeout_keep_alive=limits.KEEP_ALIVE_SECONDS,

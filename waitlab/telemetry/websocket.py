@@ -60,6 +60,6 @@ class Conversation:
 
 
 def _is_in_order(message: Message) -> bool:
-    """Whether the client said goodbye. Of a lost connection uvicorn says "no code" too, but then gives no reason."""
+    """Whether the client said goodbye. uvicorn says "no code" of a lost connection too, but then gives no reason."""
     code = message.get("code", _NO_CODE)
     return code in (_NORMAL, _GOING_AWAY) or (code == _NO_CODE and "reason" in message)

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from waitlab import experiment, judgement, results, suites
+from waitlab import configuration, experiment, judgement, results, suites
 from waitlab.errors import LabError
 from waitlab.experiment import Experiment
 from waitlab.judgement import Judgement
@@ -46,7 +46,9 @@ class Asked:
             raise LabError("lab run takes one experiment, or --suite", hint, 2)
         if self.suite is not None:
             return suites.experiments(self.suite)
-        return [experiment.read(experiment.find(str(self.what)))]
+        one = experiment.read(experiment.find(str(self.what)))
+        configuration.check(one)
+        return [one]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from waitlab import configuration, experiment, fitted, forecast, mapped
-from waitlab.errors import LabError
 from waitlab.experiment import Arm, Cell, Experiment, Prediction, Reference
 from waitlab.laws import LAWS
 from waitlab.panels.printable import shown
@@ -25,6 +24,7 @@ from waitlab.verbs.console import console
 def show(what: str, seed: int | None, as_json: bool) -> None:
     """Print the plan of one experiment."""
     asked = experiment.read(experiment.find(what))
+    configuration.check(asked)
     found = plan(asked, new_seed() if seed is None else seed, float(cores()))
     if as_json:
         print(json.dumps(found, indent=1))
@@ -57,7 +57,7 @@ def plan(asked: Experiment, seed: int, cores: float) -> dict[str, Any]:
         "source": vars(asked.source) if asked.source else None,
         "seed": seed,
         "seconds": round(forecast.run_s(asked, cores), 1),
-        "warnings": list(forecast.warnings(asked, cores)),
+        "warnings": [*forecast.warnings(asked, cores), *_too_large(asked, cores)],
         "arms": [_arm(arm, turns[arm.name], cores) for arm in asked.arms],
         "trials": [
             {"order": one.order, "arm": one.arm.name, "repeat": one.repeat, "beside": list(one.beside)}
@@ -65,6 +65,13 @@ def plan(asked: Experiment, seed: int, cores: float) -> dict[str, Any]:
         ],
         "predictions": [_prediction(one, arms, cores) for one in asked.predictions],
     }
+
+
+def _too_large(asked: Experiment, cores: float) -> Iterator[str]:
+    """Arms that another machine may have the cores for: `cores` are all here but the generator's."""
+    for arm in asked.arms:
+        if float(arm.knobs.get("cores", 0)) > cores + 1:
+            yield f"{arm.name}: it needs {arm.knobs['cores']} cores, and this machine gives {cores + 1:g}"
 
 
 def _arm(arm: Arm, turn: tuple[Arm, ...], cores: float) -> dict[str, Any]:
@@ -146,10 +153,7 @@ def predicted(one: Prediction, arm: Arm, cores: float) -> tuple[float | None, st
         inputs = ", ".join(f"{name} = {_reference(source)}" for name, source in one.measured.items())
         return None, f"{LAWS[one.law].summary} With {inputs}, measured."
     if one.law:
-        try:
-            found = configuration.predict(one, arm, {}, cores)
-        except LabError as error:
-            return None, error.message
+        found = configuration.predict(one, arm, {}, cores)
         return found.value, found.formula
     target = next(target for target in (one.equals, one.at_least, one.at_most) if target is not None)
     return (None, _reference(target)) if isinstance(target, Reference) else (target, "")
