@@ -1,8 +1,20 @@
 """Witness 1 of a trial: the clients. Drives a load at a service, with every request written down, and reads it back."""
 
-from waitlab.drive.driver import Driver, command, driving
+from waitlab.drive.driver import Driver, Standby, command, driving, standby
 from waitlab.drive.record import Answer, Recording, Sample
 from waitlab.drive.singles import singles
 from waitlab.drive.view import client, slices
 
-__all__ = ["Answer", "Driver", "Recording", "Sample", "client", "command", "driving", "singles", "slices"]
+__all__ = [
+    "Answer",
+    "Driver",
+    "Recording",
+    "Sample",
+    "Standby",
+    "client",
+    "command",
+    "driving",
+    "singles",
+    "slices",
+    "standby",
+]

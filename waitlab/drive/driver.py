@@ -1,16 +1,18 @@
 """The load of a trial: Locust as a subprocess that writes down every request, from its start to its last answer."""
 
+import json
 import os
 import shlex
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
+from typing import BinaryIO
 
 from waitlab import process
 from waitlab.drive.record import Answer, Recording, Sample
@@ -19,6 +21,7 @@ from waitlab.experiment import VICTIM_RATE, Load
 from waitlab.runtime.local import logs
 
 LOCUSTFILE = Path(__file__).resolve().parents[2] / "locustfiles" / "recorded.py"
+STANDBY = LOCUSTFILE.with_name("standby.py")
 LOG = "locust.log"
 START_SECONDS = 20.0
 PATIENCE_SECONDS = 120.0  # longer than the longest answer: 10 s of work behind a queue of a thousand users
@@ -106,6 +109,38 @@ class Driver:
         return logs.last_words(self.recording.folder / LOG)
 
 
+@dataclass(frozen=True)
+class Standby:
+    """A Locust that has imported what it needs and waits to be told what to send."""
+
+    locust: Popen[bytes]
+    _words: BinaryIO
+
+    def tell(self, words: Sequence[str]) -> None:
+        """Its command line; it starts at once. One that has died by itself says so later, by its last words."""
+        with suppress(BrokenPipeError), self._words:
+            self._words.write(json.dumps(words).encode())
+
+
+@contextmanager
+def standby(folder: Path, environment: Mapping[str, str]) -> Iterator[Standby]:
+    """A Locust for one load, for the length of a `with`: importing takes as long as a service needs to start, too.
+
+    The load will be written down in `folder`, which must be there and hold no other recording; the main thread only.
+    """
+    if Recording(folder).files():
+        raise LabError(f"{folder} holds a recording already", "give every trial a folder of its own")
+    inherited = {name: value for name, value in environment.items() if not name.startswith("LOCUST_")}
+    reading, writing = os.pipe()
+    with ExitStack() as stack:
+        words = stack.enter_context(open(writing, "wb", buffering=0))  # noqa: PTH123  a descriptor has no path
+        with open(reading, "rb"):  # noqa: PTH123
+            command = [sys.executable, "-P", STANDBY, str(reading)]
+            child = process.start(command, environment=inherited, log=folder / LOG, cwd=folder, pass_fds=(reading,))
+        stack.callback(process.stop, child, 1.0)
+        yield Standby(child, words)
+
+
 @contextmanager
 def driving(
     url: str,
@@ -114,23 +149,21 @@ def driving(
     folder: Path,
     environment: Mapping[str, str],
     *,
+    ready: Standby | None = None,
     processes: int = 1,
     patience_s: float = PATIENCE_SECONDS,
 ) -> Iterator[Driver]:
     """The load on one path of a service, for the length of a `with`; it sends from the start.
 
-    It is written down in `folder`, which must be there and hold no other recording. A closed loop can be shared out to
-    several `processes`. Without a sign of an answer for `patience_s` a request counts as unanswered. LabError when it
-    does not start; the main thread only.
+    It is written down in `folder`, by the Locust that is `ready` for it, or else by a new one. A closed loop can be
+    shared out to several `processes`. Without a sign of an answer for `patience_s` a request counts as unanswered.
+    LabError when it does not start; the main thread only.
     """
-    if Recording(folder).files():
-        raise LabError(f"{folder} holds a recording already", "give every trial a folder of its own")
-    words = locust(url, request, load, folder, processes=processes, patience_s=patience_s)
-    inherited = {name: value for name, value in environment.items() if not name.startswith("LOCUST_")}
     with ExitStack() as stack:
-        child = process.start([sys.executable, "-m", *words], environment=inherited, log=folder / LOG, cwd=folder)
-        stack.callback(process.stop, child, 1.0)
-        driver = Driver(load, command(url, request, load), Recording(folder), child, patience_s, processes)
+        ready = ready or stack.enter_context(standby(folder, environment))
+        stack.callback(process.stop, ready.locust, 1.0)
+        ready.tell(locust(url, request, load, folder, processes=processes, patience_s=patience_s))
+        driver = Driver(load, command(url, request, load), Recording(folder), ready.locust, patience_s, processes)
         driver.started()
         yield driver
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from waitlab import configuration
+from waitlab import configuration, drive
 from waitlab.errors import LabError
 from waitlab.experiment import Arm
 from waitlab.runner import answers, cores, identity, measures, noise, observe, service, singles, surroundings, window
@@ -49,10 +49,13 @@ def _on_stage(draft: Draft, share: Share, ground: Ground) -> Iterator[Stage]:
     """The service of one trial, in a folder of its own, for the length of a `with`."""
     arm, around = draft.planned.arm, ground.around
     with _folder(around.folder / f"trial-{draft.planned.order}") as folder, ExitStack() as until_ended:
+        load = folder / "load"
+        load.mkdir()
         with naming(draft):
+            ready = None if arm.load.concurrent else until_ended.enter_context(drive.standby(load, around.inherited))
             serving = until_ended.enter_context(service.serving(arm, share, around, folder))
         draft.known |= {"service": serving.facts, "commands": {"service": service.command(arm, share)}}
-        yield Stage(arm, share, ground, serving, folder, draft)
+        yield Stage(arm, share, ground, serving, load, draft, ready)
 
 
 def checked(serving: Serving, arm: Arm, draft: Draft) -> identity.Entry:

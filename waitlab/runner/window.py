@@ -64,10 +64,9 @@ def drive(stages: Sequence[Stage], told: Told) -> list[identity.Entry]:
 
 @contextmanager
 def _driving(stage: Stage) -> Iterator[_Driven]:
-    began, folder = observe.counts(stage.serving), stage.folder / "load"
-    folder.mkdir()
-    arm, environment = stage.arm, stage.ground.around.inherited
-    with generator.driving(stage.serving.url, arm.request, arm.load, folder, environment) as driver:
+    began, url, environment = observe.counts(stage.serving), stage.serving.url, stage.ground.around.inherited
+    request, load = stage.arm.request, stage.arm.load
+    with generator.driving(url, request, load, stage.folder, environment, ready=stage.ready) as driver:
         stage.note(commands={**stage.draft.known["commands"], "load": driver.command})
         yield _Driven(stage, driver, began)
 
