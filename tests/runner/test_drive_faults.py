@@ -180,3 +180,11 @@ def test_singles_that_get_no_answer_have_no_status(bad: Faulty) -> None:
     assert [one.status for one in drive.singles(bad.url, "/fails", 1)] == [503]
     with pytest.raises(LabError, match="takes no request"):
         drive.singles(f"http://127.0.0.1:{free_port()}", "/", 2)
+
+
+def test_a_generator_that_is_told_nothing_ends_with_its_trial(tmp_path: Path) -> None:
+    with drive.standby(tmp_path, os.environ) as ready:
+        time.sleep(0.1)
+        assert ready.locust.poll() is None
+    assert ready.locust.poll() is not None
+    assert not list(tmp_path.glob("answers-*"))

@@ -1,6 +1,6 @@
 """Witness 1 of a trial: the clients. Drives a load at a service, with every request written down, and reads it back."""
 
-from waitlab.drive.driver import Driver, command, driving
+from waitlab.drive.driver import Driver, Standby, command, driving, standby
 from waitlab.drive.mixed import driving_mix, driving_theirs
 from waitlab.drive.record import Answer, Recording, Sample
 from waitlab.drive.singles import singles
@@ -11,6 +11,7 @@ __all__ = [
     "Driver",
     "Recording",
     "Sample",
+    "Standby",
     "client",
     "command",
     "driving",
@@ -18,4 +19,5 @@ __all__ = [
     "driving_theirs",
     "singles",
     "slices",
+    "standby",
 ]

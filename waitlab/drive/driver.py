@@ -1,5 +1,6 @@
 """The load of a trial: Locust as a subprocess that writes down every request, from its start to its last answer."""
 
+import json
 import os
 import shlex
 import signal
@@ -7,10 +8,11 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
+from typing import BinaryIO
 
 from waitlab import process
 from waitlab.drive.record import Answer, Recording, Sample
@@ -19,6 +21,7 @@ from waitlab.experiment import VICTIM_RATE, Load
 from waitlab.runtime.local import logs
 
 LOCUSTFILE = Path(__file__).resolve().parents[2] / "locustfiles" / "recorded.py"
+STANDBY = LOCUSTFILE.with_name("standby.py")
 LOG = "locust.log"
 START_SECONDS = 20.0
 PATIENCE_SECONDS = 120.0  # longer than the longest answer: 10 s of work behind a queue of a thousand users
@@ -111,6 +114,41 @@ class Driver:
         return logs.last_words(self.recording.folder / LOG)
 
 
+@dataclass(frozen=True)
+class Standby:
+    """A Locust that has imported what it needs and waits to be told what to send."""
+
+    locust: Popen[bytes]
+    _words: BinaryIO
+
+    def tell(self, words: Sequence[str]) -> None:
+        """Its command line; it starts at once. One that has died by itself says so later, by its last words."""
+        with suppress(BrokenPipeError), self._words:
+            self._words.write(json.dumps(words).encode())
+
+
+@contextmanager
+def standby(folder: Path, environment: Mapping[str, str], cwd: Path | None = None) -> Iterator[Standby]:
+    """A Locust for one load, for the length of a `with`: importing takes as long as a service needs to start, too.
+
+    The load will be written down in `folder`, which must be there and hold no other recording; the main thread only.
+    It runs in `cwd`, by default in `folder`.
+    """
+    if Recording(folder).files():
+        raise LabError(f"{folder} holds a recording already", "give every trial a folder of its own")
+    inherited = {name: value for name, value in environment.items() if not name.startswith("LOCUST_")}
+    reading, writing = os.pipe()
+    with ExitStack() as stack:
+        words = stack.enter_context(open(writing, "wb", buffering=0))  # noqa: PTH123  a descriptor has no path
+        with open(reading, "rb"):  # noqa: PTH123
+            command = [sys.executable, "-P", STANDBY, str(reading)]
+            child = process.start(
+                command, environment=inherited, log=folder / LOG, cwd=cwd or folder, pass_fds=(reading,)
+            )
+        stack.callback(process.stop, child, 1.0)
+        yield Standby(child, words)
+
+
 @contextmanager
 def driving(
     url: str,
@@ -119,44 +157,45 @@ def driving(
     folder: Path,
     environment: Mapping[str, str],
     *,
+    ready: Standby | None = None,
     processes: int = 1,
     patience_s: float = PATIENCE_SECONDS,
 ) -> Iterator[Driver]:
     """The load on one path of a service, for the length of a `with`; it sends from the start.
 
-    It is written down in `folder`, which must be there and hold no other recording. A closed loop can be shared out to
-    several `processes`; its background is then sent by one of them. Without a sign of an answer for `patience_s` a
-    request counts as unanswered. LabError when it does not start; the main thread only.
+    It is written down in `folder`, which must be there and hold no other recording, by the Locust that is `ready` for
+    it, or else by a new one. A closed loop can be shared out to several `processes`; its background is then sent by one
+    of them. Without a sign of an answer for `patience_s` a request counts as unanswered. LabError when it does not
+    start; the main thread only.
     """
     words = locust(url, request, load, folder, processes=processes, patience_s=patience_s)
-    typed = command(url, request, load)
-    with running(words, typed, load, folder, environment, processes=processes, patience_s=patience_s) as driver:
-        yield driver
+    with ExitStack() as stack:
+        ready = ready or stack.enter_context(standby(folder, environment))
+        typed = command(url, request, load)
+        yield stack.enter_context(
+            sending(words, typed, load, folder, ready, processes=processes, patience_s=patience_s)
+        )
 
 
 @contextmanager
-def running(
+def sending(
     words: Sequence[str],
     typed: str,
     load: Load,
     folder: Path,
-    environment: Mapping[str, str],
+    ready: Standby,
     *,
     processes: int = 1,
     patience_s: float = PATIENCE_SECONDS,
-    cwd: Path | None = None,
 ) -> Iterator[Driver]:
-    """Locust with these `words`, which a person would write as `typed`, recording into `folder`."""
-    if Recording(folder).files():
-        raise LabError(f"{folder} holds a recording already", "give every trial a folder of its own")
-    inherited = {name: value for name, value in environment.items() if not name.startswith("LOCUST_")}
-    with ExitStack() as stack:
-        log = folder / LOG
-        child = process.start([sys.executable, "-m", *words], environment=inherited, log=log, cwd=cwd or folder)
-        stack.callback(process.stop, child, 1.0)
-        driver = Driver(load, typed, Recording(folder), child, patience_s, processes)
+    """The Locust that is `ready`, told these `words`, which a person would write as `typed`; it records in `folder`."""
+    ready.tell(words)
+    driver = Driver(load, typed, Recording(folder), ready.locust, patience_s, processes)
+    try:
         driver.started()
         yield driver
+    finally:
+        process.stop(ready.locust, 1.0)
 
 
 def command(url: str, request: str, load: Load) -> str:

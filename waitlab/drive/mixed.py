@@ -39,8 +39,11 @@ def driving_mix(
     kind = [words.pop()]  # the user class stands last
     words += ["--mix", str(mix), "--only", " ".join(only) or "-", *kind]
     typed = driver.command(url, str(requests[0]["path"]), load)
-    with driver.running(words, typed, load, folder, environment, patience_s=PATIENCE_SECONDS) as running:
-        yield running
+    with (
+        driver.standby(folder, environment) as ready,
+        driver.sending(words, typed, load, folder, ready, patience_s=PATIENCE_SECONDS) as sending,
+    ):
+        yield sending
 
 
 @contextmanager
@@ -67,11 +70,10 @@ def driving_theirs(
     own = {"NO_PROXY": "*", "no_proxy": "*"}  # a proxy would be asked in place of the service
     with (
         _explained(locustfile, folder),
-        driver.running(
-            words, typed, load, folder, {**environment, **own}, patience_s=PATIENCE_SECONDS, cwd=locustfile.parent
-        ) as running,
+        driver.standby(folder, {**environment, **own}, cwd=locustfile.parent) as ready,
+        driver.sending(words, typed, load, folder, ready, patience_s=PATIENCE_SECONDS) as sending,
     ):
-        yield running
+        yield sending
 
 
 @contextmanager

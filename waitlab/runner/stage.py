@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from waitlab.drive import Standby
 from waitlab.errors import LabError
 from waitlab.experiment import Arm, paths
 from waitlab.runner import noise
@@ -68,8 +69,9 @@ class Stage:
     share: Share
     ground: Ground
     serving: Serving
-    folder: Path
+    folder: Path  # where its load is written down
     draft: Draft
+    ready: Standby | None  # what sends it; single requests need no Locust
 
     def note(self, **found: Any) -> None:
         self.draft.known |= found

@@ -5,11 +5,11 @@ Mostly one trial by itself. Those of a duet take every step together: single-thr
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from waitlab import configuration, descriptors
+from waitlab import configuration, descriptors, drive
 from waitlab.errors import LabError
 from waitlab.experiment import Arm
 from waitlab.runner import answers, cores, identity, measures, noise, observe, service, singles, surroundings, window
@@ -51,7 +51,11 @@ def _on_stage(draft: Draft, share: Share, ground: Ground) -> Iterator[Stage]:
     """The service of one trial, in a folder of its own, for the length of a `with`."""
     arm, outside = draft.planned.arm, configuration.upstream(draft.planned.arm)
     with _folder(ground.around.folder / f"trial-{draft.planned.order}") as folder, ExitStack() as until_ended:
+        load = folder / "load"
+        load.mkdir()
+        generator = nullcontext() if arm.load.concurrent else drive.standby(load, ground.around.inherited)
         with naming(draft):
+            ready = until_ended.enter_context(generator)
             with cores.kept_to(share.usable):
                 around = until_ended.enter_context(surroundings.with_upstream(ground.around, outside, folder))
             serving = until_ended.enter_context(service.serving(arm, share, around, folder))
@@ -59,7 +63,7 @@ def _on_stage(draft: Draft, share: Share, ground: Ground) -> Iterator[Stage]:
         commands |= {"upstream": surroundings.upstream_command(outside)} if outside else {}
         replicas = {"replicas": len(serving.each)} if serving.replicas else {}
         draft.known |= {"service": {**serving.facts, **replicas}, "commands": commands}
-        yield Stage(arm, share, replace(ground, around=around), serving, folder, draft)
+        yield Stage(arm, share, replace(ground, around=around), serving, load, draft, ready)
 
 
 def checked(serving: Serving, arm: Arm, draft: Draft) -> identity.Entry:

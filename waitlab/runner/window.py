@@ -66,11 +66,10 @@ def drive(stages: Sequence[Stage], told: Told) -> list[identity.Entry]:
 
 @contextmanager
 def _driving(stage: Stage) -> Iterator[_Driven]:
-    began, folder = observe.counts(stage.serving), stage.folder / "load"
-    folder.mkdir()
-    arm, environment = stage.arm, stage.ground.around.inherited
-    pss_bytes = observe.pss_bytes(stage.serving) if arm.load.holds else 0
-    with generator.driving(stage.serving.door, arm.request, arm.load, folder, environment) as driver:
+    began, door, environment = observe.counts(stage.serving), stage.serving.door, stage.ground.around.inherited
+    request, load = stage.arm.request, stage.arm.load
+    pss_bytes = observe.pss_bytes(stage.serving) if load.holds else 0
+    with generator.driving(door, request, load, stage.folder, environment, ready=stage.ready) as driver:
         stage.note(commands={**stage.draft.known["commands"], "load": driver.command})
         yield _Driven(stage, driver, began, pss_bytes)
 

@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 FEWEST_LEVELS = 3  # numbers of workers: there are three figures to fit
 FURTHEST = 2.0  # of the largest number of workers that was measured: beyond it nothing is said
 WELL_FITTED = 6  # numbers of workers, from which on a peak may be believed
@@ -72,27 +74,11 @@ def _solved(points: Sequence[tuple[int, float]], free: Sequence[int]) -> tuple[f
     Each point has the weight (X / n)^2, so that all count by their relative error.
     """
     rows = [((1.0, workers - 1.0, workers * (workers - 1.0)), rate / workers) for workers, rate in points]
-    weighted = [[row[place] * weight for place in free] for row, weight in rows]  # n / X times its weight is 1
-    matrix = [[math.fsum(row[i] * row[j] for row in weighted) for j in range(len(free))] for i in range(len(free))]
-    solution = _gauss(matrix, [math.fsum(row[i] for row in weighted) for i in range(len(free))])
-    if solution is None or solution[0] <= 0 or min(solution) < 0:
+    weighted = np.array([[row[place] * weight for place in free] for row, weight in rows])
+    wanted = np.ones(len(rows))  # n / X times its weight
+    solution, _, rank, _ = np.linalg.lstsq(weighted, wanted)
+    if rank < len(free) or solution[0] <= 0 or min(solution) < 0:
         return None
-    found = dict(zip(free, solution, strict=True))
-    off = [1 - math.fsum(a * b for a, b in zip(row, solution, strict=True)) for row in weighted]
-    return math.fsum(one * one for one in off), (found[0], found.get(1, 0.0), found.get(2, 0.0))
-
-
-def _gauss(matrix: list[list[float]], right: list[float]) -> list[float] | None:
-    """The solution of a small symmetric system; None where it has none of its own."""
-    rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
-    size = len(rows)
-    for column in range(size):
-        pivot = max(range(column, size), key=lambda row: abs(rows[row][column]))
-        if abs(rows[pivot][column]) < 1e-12 * max(map(abs, rows[pivot])):
-            return None
-        rows[column], rows[pivot] = rows[pivot], rows[column]
-        for row in range(size):
-            if row != column:
-                factor = rows[row][column] / rows[column][column]
-                rows[row] = [a - factor * b for a, b in zip(rows[row], rows[column], strict=True)]
-    return [rows[place][size] / rows[place][place] for place in range(size)]
+    found = dict(zip(free, map(float, solution), strict=True))
+    off = wanted - weighted @ solution
+    return float(off @ off), (found[0], found.get(1, 0.0), found.get(2, 0.0))
