@@ -36,6 +36,7 @@ WARM_UP_S, WARM_UP_SLACK = 2.0, 0.95
 DRIFT_LIMIT, DRIFT_P, HALVES_LIMIT = 0.03, 0.01, 2.0
 ERROR_LIMIT = 0.001
 PERCENTILES: Mapping[str, float] = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+HIGHEST = frozenset({"p99", "p999"})
 # Of what a client that holds its connection sees again and again: what to call it, and which histogram has it.
 EVENTS: Mapping[str, Mapping[str, str]] = {
     "sse": {"event_gap": "event_gap_us"},
@@ -143,16 +144,18 @@ def _schedule(client: Client) -> Seen:
     """The open loop's form: requests left when they should, and as many were in flight as arrivals and times give."""
     median = statistics.percentile(client.response_us, 0.5)
     limit = max(RESOLUTION_S, 0.05 * (median[0] / 1e6 if median else 0.0))
-    if client.unsent or client.late_p99_s > limit:
-        late = f"1 % left over {client.late_p99_s * 1000:.1f} ms late"
-        return Seen("void", f"generator-bound: {client.unsent} requests never left, {late}", client.late_p99_s, limit)
+    late_s = client.late_p99_s if client.late_mean_s is None else client.late_mean_s  # older trials have no mean
+    slowest = f"1 % left over {client.late_p99_s * 1000:.1f} ms late"
+    if client.unsent or late_s > limit:
+        late = f"on average they left {late_s * 1000:.1f} ms late, {slowest}"
+        return Seen("void", f"generator-bound: {client.unsent} requests never left, {late}", late_s, limit)
+    if client.late_p99_s > limit:
+        return Seen("void", f"{slowest}: the generator is in the highest percentiles", late_s, limit, HIGHEST)
     expected = _rate(client) * _mean(client)
     if client.in_flight is None or abs(client.in_flight - expected) > 0.05 * expected:
         seen = "not sampled" if client.in_flight is None else f"{client.in_flight:.1f}"
-        return Seen(
-            "warn", f"on schedule, but in flight: {seen}, by Little's law {expected:.1f}", client.late_p99_s, limit
-        )
-    return Seen("pass", f"on schedule, {expected:.1f} in flight as Little's law gives", client.late_p99_s, limit)
+        return Seen("warn", f"on schedule, but in flight: {seen}, by Little's law {expected:.1f}", late_s, limit)
+    return Seen("pass", f"on schedule, {expected:.1f} in flight as Little's law gives", late_s, limit)
 
 
 def generator(trial: Trial, load: Load) -> Seen:

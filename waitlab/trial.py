@@ -56,6 +56,7 @@ class Client:
     cpu_ratio: float
     response_us: Mapping[int, int]
     late_p99_s: float = 0.0  # how late requests left against their schedule
+    late_mean_s: float | None = None  # None in older trials
     unsent: int = 0
     unanswered: int = 0
     in_flight: float | None = None  # the mean of samples taken over the window; scheduled arrivals only

@@ -64,6 +64,7 @@ def test_the_window_counts_what_was_answered_in_it(tmp_path: Path) -> None:
     assert (seen.victim_us, seen.victim_failures) == ({10_000: 1}, 1)
     assert seen.think_s == pytest.approx(0.1)
     assert seen.late_p99_s == pytest.approx(0.05)
+    assert 0 < seen.late_mean_s < 0.05
     assert (seen.unsent, seen.in_flight) == (0, None)
 
 

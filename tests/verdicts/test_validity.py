@@ -72,6 +72,7 @@ BROKEN = [
     ("G3", client(accounted_s=207.0), CLOSED, "-3.5% of their time is missing", THROUGHPUT | LATENCY),
     ("G3", open_loop(unsent=1), OPEN, "1 requests never left", THROUGHPUT | LATENCY),
     ("G3", open_loop(late_p99_s=0.02), OPEN, "20.0 ms late", THROUGHPUT | LATENCY),
+    ("G3", open_loop(late_p99_s=0.05, late_mean_s=0.02), OPEN, "on average they left 20.0 ms", THROUGHPUT | LATENCY),
     ("G4", client(cpu_ratio=0.71), CLOSED, "71% of a core of its own", THROUGHPUT | LATENCY),
     ("G4", made.machine(client(cpu_ratio=0.11), service_cores=4), CLOSED, "service uses too", THROUGHPUT | LATENCY),
     ("G5", UNEXPLAINED, CLOSED, "do not explain", LATENCY),
@@ -286,3 +287,12 @@ def test_every_quantity_has_its_kind() -> None:
 )
 def test_what_computes_more_than_it_waits_is_cpu_bound(trial: Trial, bound: bool) -> None:
     assert rules.cpu_bound(trial) == bound
+
+
+def test_few_late_requests_are_in_the_highest_percentiles_alone() -> None:
+    found = validity.findings(open_loop(late_p99_s=0.02, late_mean_s=0.001), OPEN)
+    assert {name for name in ("throughput_rps", "mean_ms", "p95_ms", "p99_ms") if validity.voided(found, name)} == {
+        "p99_ms"
+    }
+    (schedule,) = (one for one in found if one.rule == "G3")
+    assert "1 % left over 20.0 ms late" in schedule.says

@@ -31,6 +31,7 @@ def client(driver: Driver, start: float, end: float) -> Client:
         cpu_ratio=max((_cpu_ratio(beats, start, end) for beats in recording.beats.values()), default=0.0),
         response_us=histogram(main),
         late_p99_s=_p99([answer.late_s for answer in main]),
+        late_mean_s=fmean(answer.late_s for answer in main) if main else None,
         unsent=sum(start <= moment < end for moment in recording.unsent),
         unanswered=sum(answer.unanswered for answer in recording.answers),
         in_flight=fmean(sampled) if sampled else None,
