@@ -21,7 +21,7 @@ _TIME, _WORKERS, _LOAD, _ALL = where_time_goes.DASHBOARD, workers.DASHBOARD, loa
 # (limit, what narrows it) -> what to do and where to look; "" stands for whatever narrows it.
 CURES: dict[tuple[Limit, str], tuple[str, Dashboard, Panel]] = {
     (Limit.LOOP, ""): (
-        "Find the call that does not await (a trace shows its request): use its awaiting twin, make the handler a "
+        "Find the call that does not await (a trace shows its request): use its awaiting twin, turn the handler into a "
         "plain `def`, or hand the call to a thread. More workers only share the block out.",
         _TIME,
         where_time_goes.LOOP_LAG,

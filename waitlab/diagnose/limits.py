@@ -129,7 +129,7 @@ def upstream(seen: Figures) -> Evidence | None:
     if seen.upstream and (found := _exhausted(Limit.UPSTREAM, seen.upstream, "places of the upstream", "places")):
         return found
     calls = seen.together("calls")
-    return _exhausted(Limit.UPSTREAM, calls, "calls that its client may make at once", "client") if calls else None
+    return _exhausted(Limit.UPSTREAM, calls, "calls that its client may have under way", "client") if calls else None
 
 
 def workers(seen: Figures) -> Evidence | None:

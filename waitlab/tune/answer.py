@@ -78,7 +78,7 @@ def answer(target: Target, known: Knowledge, seconds: float, is_whole: bool) -> 
         margins=limits.margins(chosen.achieved, found, known) if chosen and chosen.achieved and found else {},
         scalability=_scalability(chosen, known) if chosen else None,
         doubts=tuple(_all_doubts(known, choice, len(left))),
-        command=target.typed(chosen.setting) if chosen and target.words else "",
+        command=target.typed(chosen.setting) if chosen and (target.words or target.compose) else "",
         variables=target.variables(chosen.setting) if chosen else {},
         seconds=seconds,
         is_whole=is_whole,
