@@ -141,7 +141,8 @@ def test_a_plan_names_where_a_value_comes_from_that_must_be_measured_first() -> 
     found = {one["arm"]: one for one in answer("plan", "c15")["predictions"]}
     assert found["threads threads=10"]["predicted"] is None
     assert "cpu_ms_per_request of threads threads=10" in found["threads threads=10"]["formula"]
-    assert found["threads threads=60"]["formula"] == "1.05 x throughput_rps of threads threads=40"
+    *_, last = answer("plan", "c26")["predictions"]
+    assert last["formula"] == "1.5 x switches_voluntary_per_request of threads ms=20"
 
 
 def test_a_plan_warns_of_a_warm_up_that_outlasts_the_measurement(mine: Path) -> None:
