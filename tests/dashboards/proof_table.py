@@ -137,11 +137,11 @@ WHERE: Panels = {
     "A mean request: in the queue, in the application": {
         "{{service}}, in the queue": (
             Proof("blocked", only_of("fastapi", less(0.2, average(locust))), WAIT),
-            Proof("threads", only_of("flask", less(1.0, average(everyone))), WAIT),
+            Proof("threads", only_of("flask", less(1.0, average(everyone))), WAIT, needs_cpu=True),
         ),
         "{{service}}, in the application": (
             Proof("blocked", constant(fastapi=0.2), give=LATE_SECONDS),
-            Proof("threads", constant(flask=1.0), WAIT),
+            Proof("threads", constant(flask=1.0), WAIT, needs_cpu=True),
         ),
     },
     "Inside the application: waiting, or on a CPU": {
@@ -203,7 +203,7 @@ WORKERS_: Panels = {
     "Share of each worker": {
         "{{service}} {{worker}} {{replica}}": (
             Proof("one block", truths.shares, RATE, give=0.01, **BY_WORKER),
-            Proof("threads", truths.shares, RATE, **BY_WORKER),
+            Proof("threads", truths.shares, RATE, **BY_WORKER, needs_cpu=True),
         ),
         "{{service}}, fair share": (Proof("healthy", constant(flask=1 / FLASK, fastapi=1 / FASTAPI), **EXACT),),
     },
