@@ -13,13 +13,11 @@ from statistics import fmean, geometric_mean
 from waitlab import evidence, fitted, statistics, validity
 from waitlab.errors import LabError
 from waitlab.evidence import Evidence, Read
-from waitlab.experiment import Arm, Experiment, Prediction, Reference
+from waitlab.experiment import PAIR_REPEATS, REPEATS, Arm, Experiment, Prediction, Reference
 from waitlab.fitted import Level, Point
 from waitlab.laws import Predicted
 from waitlab.rules import LATENCY
 from waitlab.ruling import (
-    PAIR_REPEATS,
-    REPEATS,
     Ruling,
     Scale,
     Undecided,
