@@ -17,4 +17,4 @@ with open(int(sys.argv[1])) as told:  # noqa: PTH123  a descriptor has no path
     words = json.loads(told.read() or "[]")
 if words:
     sys.argv = words
-    main()
+    main()  # type: ignore[no-untyped-call]

@@ -6,11 +6,10 @@ from statistics import fmean, geometric_mean
 
 from waitlab import statistics, validity
 from waitlab.evidence import Evidence
-from waitlab.experiment import Arm, Prediction
+from waitlab.experiment import REPEATS, Arm, Prediction
 from waitlab.laws import Predicted
 from waitlab.rules import LATENCY
 from waitlab.ruling import (
-    REPEATS,
     Ruling,
     Scale,
     Undecided,

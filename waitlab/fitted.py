@@ -13,9 +13,8 @@ from statistics import geometric_mean
 
 from waitlab import statistics
 from waitlab.evidence import Evidence
-from waitlab.experiment import Prediction
+from waitlab.experiment import REPEATS, Prediction
 from waitlab.ruling import (
-    REPEATS,
     Edges,
     Ruling,
     Undecided,

@@ -19,7 +19,7 @@ ROUND_S = 0.001
 UNKNOWN_S = 1.0
 OVERHEAD_S = 0.002  # of a request beside its waits: without any it would be answered in no time
 FAR_OVER = 1.5  # windows: over capacity the warm-up grows with the window, so that no longer one would help
-CONNECTIONS = 500  # of one schedule, in locustfiles/stream.py
+CONNECTIONS = 500  # of one schedule: a test holds it equal to that of locustfiles/stream.py
 START_S, START_A_WORKER_S = 1.5, 0.15  # from the command to an application that answers
 OPENING_S = 0.002  # for a connection that a user opens and holds
 AROUND_S = 2.5  # identity and answers, looks at both witnesses, the end of the service
@@ -104,9 +104,10 @@ def _warm_up(arm: Arm, cores: float) -> Iterator[str]:
 
 def _connections(arm: Arm, cores: float) -> Iterator[str]:
     """A schedule has so many connections: what is due beyond them leaves late, which rule G3 voids."""
-    over = arm.load.rate - given_per_s(arm, cores)
-    waiting = over * (warm_up_s(arm, cores) + arm.load.seconds)
-    if arm.load.rate and waiting > CONNECTIONS:
+    if not arm.load.rate:
+        return
+    waiting = (arm.load.rate - given_per_s(arm, cores)) * (warm_up_s(arm, cores) + arm.load.seconds)
+    if waiting > CONNECTIONS:
         yield (
             f"{arm.name}: about {waiting:.0f} requests would wait at the end, and a schedule has {CONNECTIONS} "
             f"connections: say a lower rate, or fewer seconds"

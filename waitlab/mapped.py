@@ -16,7 +16,8 @@ from typing import Literal
 
 from waitlab import statistics
 from waitlab.evidence import Evidence
-from waitlab.ruling import REPEATS, Ruling, Word, exponential
+from waitlab.experiment import REPEATS
+from waitlab.ruling import Ruling, Word, exponential
 
 ALPHA = 0.05
 SHOWN = 3

@@ -109,6 +109,12 @@ def is_alive(pid: int) -> bool:
     return fields is not None and fields[0] not in _DEAD_STATES
 
 
+def age_order(pid: int) -> tuple[int, int]:
+    """Sorts processes by their age, oldest first: process ids alone wrap around (at 32,768, often)."""
+    fields = _stat(pid)
+    return (int(fields[19]) if fields else 0, pid)
+
+
 def _stat(pid: int) -> list[str] | None:
     """The fields of /proc/PID/stat from the state on (the third): the name before it may hold blanks and brackets."""
     try:

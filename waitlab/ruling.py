@@ -13,7 +13,6 @@ from waitlab.statistics import Estimate
 Word = Literal["confirmed", "refuted", "inconclusive"]
 Edges = tuple[float, float]
 
-REPEATS, PAIR_REPEATS = 3, 5
 ROUNDING = 1e-9
 LARGEST_LOG = 500.0  # e to this is still a number
 

@@ -13,11 +13,11 @@ from statistics import fmean
 from waitlab import against, evidence, fitted, mapped
 from waitlab.errors import LabError
 from waitlab.evidence import Evidence, Read
-from waitlab.experiment import Arm, Cell, Experiment, Prediction, Reference, maps
+from waitlab.experiment import PAIR_REPEATS, Arm, Cell, Experiment, Prediction, Reference, maps
 from waitlab.fitted import Level, Point
 from waitlab.laws import Predicted
 from waitlab.mapped import Square
-from waitlab.ruling import PAIR_REPEATS, Ruling, Undecided, Word, enough
+from waitlab.ruling import Ruling, Undecided, Word, enough
 from waitlab.trial import Trial
 from waitlab.validity import Against, held_against
 

@@ -8,6 +8,7 @@ import pytest
 from waitlab import configuration, experiment, forecast
 from waitlab.errors import LabError
 from waitlab.experiment import Experiment
+from waitlab.runner import cores
 from waitlab.verbs import planned
 
 FILE = """
@@ -86,8 +87,13 @@ def test_a_plan_warns_of_what_would_be_void(tmp_path: Path, changes: dict[str, s
 
 
 def test_a_plan_warns_of_cores_that_are_not_there(tmp_path: Path) -> None:
-    found = planned.plan(asked(tmp_path, arm="cores = 8"), 7, 1.0)["warnings"]
-    assert found == ["one by one: it needs 8 cores, and this machine gives 2"]
+    found = planned.plan(asked(tmp_path, arm="cores = 1024"), 7, 1.0)["warnings"]
+    assert found == [f"one by one: the arm needs 1024 cores, and this machine gives {len(cores.usable())}"]
+
+
+def test_a_schedule_has_as_many_connections_as_the_generator_gives_it() -> None:
+    stream = (experiment.FOLDER.parent / "locustfiles" / "stream.py").read_text()
+    assert f"\nCONNECTIONS = {forecast.CONNECTIONS}  #" in stream
 
 
 WSGI = {"service": "flask", "request": "/sync/ping"}

@@ -143,7 +143,7 @@ def kill(word: str) -> None:
         found += [child for child in children if word in _command(child)]
         parents = [child for child in children if child not in found]
     assert found, f"no process has {word!r} in its command line"
-    os.kill(max(found), signal.SIGKILL)
+    os.kill(max(found, key=process.age_order), signal.SIGKILL)
 
 
 def _command(pid: int) -> str:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,15 @@ def test_stop_kills_what_does_not_listen_and_its_children(tmp_path: Path) -> Non
     assert process.stop(popen, grace=0.2) == -signal.SIGKILL
     wait_for(lambda: not process.is_alive(child), "the child's end", 5)
     assert process.stop(popen) == -signal.SIGKILL
+
+
+def test_processes_are_ordered_by_their_start() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        begun, pid = process.age_order(child.pid)
+        assert begun / os.sysconf("SC_CLK_TCK") == pytest.approx(time.clock_gettime(time.CLOCK_BOOTTIME), abs=2)
+        assert pid == child.pid
+        child.kill()
+    assert process.age_order(child.pid) < process.age_order(os.getpid())  # what is gone comes first
 
 
 def test_end_of_the_parent_ends_the_child(tmp_path: Path) -> None:

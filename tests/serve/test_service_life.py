@@ -69,7 +69,7 @@ def test_worker_that_leaves_slowly_delays_no_successor(tmp_path: Path) -> None:
         for held in (1, 2):  # a loop that is held accepts nothing more, so each worker gets one
             callers.submit(served.get, "/test/sleep?ms=8000")
             wait_for(lambda n=held: total(served.scrape(), names.ACTIVE_REQUESTS) == n, f"{held} held loops", 5)
-        staying, leaving = sorted(slot.pid for slot in served.live())
+        staying, leaving = sorted((slot.pid for slot in served.live()), key=process.age_order)
         (served.run_dir / "workers").write_text("1")
         wait_for(lambda: f"Terminated child process [{leaving}]" in served.log.read_text(), "one worker less", 5)
         os.kill(staying, signal.SIGKILL)

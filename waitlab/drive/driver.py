@@ -141,7 +141,7 @@ def standby(folder: Path, environment: Mapping[str, str], cwd: Path | None = Non
     with ExitStack() as stack:
         words = stack.enter_context(open(writing, "wb", buffering=0))  # noqa: PTH123  a descriptor has no path
         with open(reading, "rb"):  # noqa: PTH123
-            command = [sys.executable, "-P", STANDBY, str(reading)]
+            command = [sys.executable, "-P", str(STANDBY), str(reading)]
             child = process.start(
                 command, environment=inherited, log=folder / LOG, cwd=cwd or folder, pass_fds=(reading,)
             )

@@ -3,11 +3,25 @@
 Nothing here runs, measures or judges. docs/experiments.md describes the file.
 """
 
-from waitlab.experiment.question import VICTIM_RATE, Arm, Cell, Experiment, Load, Prediction, Reference, Source, Value
+from waitlab.experiment.question import (
+    PAIR_REPEATS,
+    REPEATS,
+    VICTIM_RATE,
+    Arm,
+    Cell,
+    Experiment,
+    Load,
+    Prediction,
+    Reference,
+    Source,
+    Value,
+)
 from waitlab.experiment.reading import FOLDER, REPLICATIONS, files, find, read, recorded
 
 __all__ = [
     "FOLDER",
+    "PAIR_REPEATS",
+    "REPEATS",
     "REPLICATIONS",
     "VICTIM_RATE",
     "Arm",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 Value = int | float | str | bool
+REPEATS, PAIR_REPEATS = 3, 5  # a verdict needs, of an arm alone and of one that is held against another
 VICTIM_RATE = 20.0  # requests a second of the light stream beside a load
 
 
@@ -29,7 +30,7 @@ class Load:
     concurrent: int = 0
     rate: float = 0.0
     seconds: float = 10.0
-    repeats: int = 3
+    repeats: int = REPEATS
     victim: str = ""
     expects_errors: bool = False
     duet: bool = False

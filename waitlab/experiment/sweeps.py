@@ -4,11 +4,10 @@ import re
 from collections.abc import Container, Sequence
 from dataclasses import replace
 
-from waitlab.experiment.question import Arm, Prediction
+from waitlab.experiment.question import PAIR_REPEATS, Arm, Prediction
 from waitlab.experiment.tables import Place
 
 FEWEST = 4  # levels; a line through fewer says hardly more than they do themselves
-AGAINST_ANOTHER = 5  # repeats, where the file does not say: three tell a law, and too little of a difference
 OVER = (
     *("workers", "threads", "tokens", "executor_threads", "pool_size"),
     *("users", "rate", "concurrent", "ms", "rounds"),
@@ -50,7 +49,7 @@ def with_repeats(arms: tuple[Arm, ...], predictions: Sequence[Prediction], unsai
 
 
 def _measured_more(arm: Arm) -> Arm:
-    return replace(arm, load=replace(arm.load, repeats=AGAINST_ANOTHER))
+    return replace(arm, load=replace(arm.load, repeats=PAIR_REPEATS))
 
 
 def _measured_less(arm: Arm) -> Arm:

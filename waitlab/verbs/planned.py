@@ -11,11 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from waitlab import configuration, experiment, fitted, forecast, mapped
+from waitlab.errors import LabError
 from waitlab.experiment import Arm, Cell, Experiment, Prediction, Reference
 from waitlab.laws import LAWS
 from waitlab.panels.printable import shown
 from waitlab.report import arms as reported
 from waitlab.report.figures import said
+from waitlab.runner import cores as shares
 from waitlab.runner import order
 from waitlab.verbs.commands import commands
 from waitlab.verbs.console import console
@@ -57,7 +59,7 @@ def plan(asked: Experiment, seed: int, cores: float) -> dict[str, Any]:
         "source": vars(asked.source) if asked.source else None,
         "seed": seed,
         "seconds": round(forecast.run_s(asked, cores), 1),
-        "warnings": [*forecast.warnings(asked, cores), *_too_large(asked, cores)],
+        "warnings": [*forecast.warnings(asked, cores), *_too_large(asked)],
         "arms": [_arm(arm, turns[arm.name], cores) for arm in asked.arms],
         "trials": [
             {"order": one.order, "arm": one.arm.name, "repeat": one.repeat, "beside": list(one.beside)}
@@ -67,11 +69,13 @@ def plan(asked: Experiment, seed: int, cores: float) -> dict[str, Any]:
     }
 
 
-def _too_large(asked: Experiment, cores: float) -> Iterator[str]:
-    """Arms that another machine may have the cores for: `cores` are all here but the generator's."""
-    for arm in asked.arms:
-        if float(arm.knobs.get("cores", 0)) > cores + 1:
-            yield f"{arm.name}: it needs {arm.knobs['cores']} cores, and this machine gives {cores + 1:g}"
+def _too_large(asked: Experiment) -> Iterator[str]:
+    """Arms that another machine may have the cores for."""
+    for arm in asked.arms if hasattr(os, "sched_getaffinity") else ():
+        try:
+            shares.of(arm, shares.usable())
+        except LabError as error:
+            yield f"{arm.name}: {error.message}"
 
 
 def _arm(arm: Arm, turn: tuple[Arm, ...], cores: float) -> dict[str, Any]:
