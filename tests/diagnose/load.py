@@ -1,13 +1,23 @@
-"""A small closed loop of users, in threads of the test itself."""
+"""A small closed loop of users, in threads of the test itself, and what is seen of the service meanwhile."""
 
 import http.client
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from urllib.parse import urlsplit
 
+from waitlab.diagnose import sources, watch
+from waitlab.diagnose.figures import Figures
+
 SETTLE_SECONDS = 0.6
+WATCH_SECONDS = 3.0
+
+
+def watched(source: sources.Source) -> Figures:
+    """What is seen of it, on a host that takes nothing: a verdict that names steal as its doubt is right, too."""
+    return replace(watch.watch(source, WATCH_SECONDS), steal_ratio=0.0)
 
 
 @contextmanager

@@ -12,17 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.diagnose.load import asked
+from tests.diagnose.load import WATCH_SECONDS, asked, watched
 from tests.ports import free_port
 from tests.waiting import wait_for
 from waitlab import process
-from waitlab.diagnose import sources, watch
+from waitlab.diagnose import sources
 from waitlab.diagnose.decision import Verdict, decide
 from waitlab.diagnose.limits import Limit
 from waitlab.runtime import pages
 from waitlab.verbs import diagnosed
 
-SECONDS = 3.0
 WSGI = """
 import time
 
@@ -73,7 +72,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def judged(url: str) -> Verdict:
-    seen = watch.watch(sources.of_port("stranger", url), SECONDS)
+    seen = watched(sources.of_port("stranger", url))
     assert not seen.telemetry
     return decide(seen)
 
@@ -133,9 +132,9 @@ def test_the_command_says_it_to_people_and_to_programs(
     monkeypatch.setenv("LAB_HOME", str(tmp_path))
     (tmp_path / "lab.toml").write_text(f'[service]\nname = "shop"\nurl = "{loop}"\n[[requests]]\npath = "/"\n')
     with asked(loop, "/blocked", users=6):
-        assert diagnosed.run(str(tmp_path), SECONDS, as_json=True) == 0
+        assert diagnosed.run(str(tmp_path), WATCH_SECONDS, as_json=True) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["service"], told["limit"]) == ("shop", "event loop blocked")
     assert told["figures"]["workers"][0]["has_loop"] is True
-    assert diagnosed.run(loop, SECONDS, as_json=False) == diagnosed.CANNOT_TELL
+    assert diagnosed.run(loop, WATCH_SECONDS, as_json=False) == diagnosed.CANNOT_TELL
     assert "cannot tell" in capsys.readouterr().out

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.diagnose.load import asked
-from waitlab.diagnose import sources, watch
+from tests.diagnose.load import asked, watched
+from waitlab.diagnose import sources
 from waitlab.diagnose.decision import Verdict, decide
 from waitlab.diagnose.limits import Limit
 from waitlab.errors import LabError
 from waitlab.runtime.local import service
 
-SECONDS = 3.0
 FASTAPI = {"SERVICE": "fastapi", "APP": "services.fastapi_app:app", "SERVER": "uvicorn", "WORKERS": "1", "TOKENS": "4"}
 FLASK = {"SERVICE": "flask", "APP": "services.flask_app:app", "WORKER_CLASS": "sync", "WORKERS": "2"}
 Served = tuple[str, sources.Source]
@@ -41,7 +40,7 @@ def flask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def judged(one: Served) -> Verdict:
-    seen = watch.watch(one[1], SECONDS)
+    seen = watched(one[1])
     assert seen.telemetry
     return decide(seen)
 

@@ -59,7 +59,7 @@ def test_application_that_raises_is_a_failed_request(served: Served) -> None:
 
 
 def test_listeners_answer_while_their_workers_are_held(served: Served) -> None:
-    paths = ["/test/sleep?ms=500", "/test/burn?ms=500"] * 2
+    paths = ["/test/sleep?ms=1000", "/test/burn?ms=1000"] * 2
     holders = [threading.Thread(target=served.get, args=(path,)) for path in paths]
     for holder in holders:
         holder.start()
@@ -68,7 +68,7 @@ def test_listeners_answer_while_their_workers_are_held(served: Served) -> None:
         for address in served.targets().values():
             began = time.monotonic()
             scrape(address)
-            assert time.monotonic() - began < 2 * 0.25
+            assert time.monotonic() - began < 0.8  # less than one of them holds a worker
     for holder in holders:
         holder.join()
 

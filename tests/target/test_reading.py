@@ -87,7 +87,7 @@ def test_a_locustfile_takes_the_place_of_requests(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "instead", "message", "remedy"),
     [
-        ('name = "orders"', 'nam = "orders"', "service.nam is not known", "did you mean name?"),
+        ('name = "orders"', 'namee = "orders"', "service.namee is not known", "did you mean name?"),
         ('name = "orders"', 'name = "../x"', "service.name", "it takes 1 to 40"),
         ("{workers}", "{worker}", "service.command is not known: 'worker' is no placeholder", "did you mean workers?"),
         ("threads = 8", "", "environment.WEB_THREADS holds {threads}, which is no choice", "add threads"),
@@ -95,7 +95,7 @@ def test_a_locustfile_takes_the_place_of_requests(tmp_path: Path) -> None:
         ("--bind 127.0.0.1:{port}", "", "service does not say where it serves", "add service.url"),
         ("gunicorn shop", "gunicorn 'shop", "service.command cannot be split", "close its quotes"),
         ("weight = 3", "weight = 0", "requests[1].weight = 0 is not allowed", "above 0"),
-        ("weight = 3", "weigth = 3", "requests[1].weigth is not known", "did you mean weight?"),
+        ("weight = 3", "weigt = 3", "requests[1].weigt is not known", "did you mean weight?"),
         ('path = "/orders"', 'path = "orders"', "requests[1].path", "a path with its query"),
         ('method = "POST"', 'method = "TRACE"', "requests[2].method", "one of GET"),
         ("Bearer secret", "a\\nHost: evil", "requests[2].headers", "one line"),
@@ -111,7 +111,7 @@ def test_a_locustfile_takes_the_place_of_requests(tmp_path: Path) -> None:
         ('scale = "signals"', 'url = "http://x/path"', "service.url", "without a path"),
         ('scale = "signals"', 'url = "http://x:99999"', "service.url", "without a path"),
         ('scale = "signals"', 'compose = "orders"', "service.compose does not go with command", "one of them"),
-        ("[choices]", "[choises]", "choises is not known", "did you mean choices?"),
+        ("[choices]", "[choicez]", "choicez is not known", "did you mean choices?"),
         ("[service]", "[service", "is not TOML", "toml.io"),
     ],
 )
