@@ -45,6 +45,9 @@ test: $(READY) ## the tests: real servers, no container, no browser, no long loa
 test-long: $(READY) ## the suites that need a whole lab under load, or minutes
 	@$(CLEAN) $(BIN)/python -m pytest -q -m long
 
+test-again: $(READY) ## the tests that failed when tests last ran, once more and one after the other
+	@$(CLEAN) $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
+
 test-containers: $(READY) ## the lab in containers, on the Docker engine that answers (without one: .ci/engine start)
 	@$(CLEAN) $(BIN)/python -m pytest -q -m containers tests/containers
 
