@@ -1,6 +1,8 @@
 """Targets that cannot be measured: each is refused with the reason and what to do, and nothing of it is left behind."""
 
+import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -9,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.target.conftest import THREADED, toml, written
+from waitlab import process
 from waitlab.errors import LabError
-from waitlab.target import Rig, Setting, read, rig
+from waitlab.target import Rig, Setting, read, rig, starting
+from waitlab.target.processes import Tree
 
 BACKGROUND = 'import subprocess; subprocess.Popen(["sleep", "77{port}"])'
 
@@ -94,6 +98,17 @@ def test_a_command_that_does_not_start_is_quoted_and_leaves_nothing(
     assert not [one for one in Path("/proc").glob("[0-9]*/cmdline") if b"sleep\x0077" in _read(one)]
 
 
+def test_what_ended_by_itself_keeps_nothing_else_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(process.children(os.getpid()))
+    child, gone = subprocess.Popen(["sleep", "60"]), subprocess.Popen(["true"])
+    gone.wait()
+    left = Tree((child.pid, gone.pid), 0.0, 1, 0)
+    monkeypatch.setattr(starting.processes, "tree", lambda _: left)
+    starting._end_what_is_left(before)
+    assert not process.is_alive(child.pid)
+    child.wait()
+
+
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
@@ -110,6 +125,12 @@ def test_a_service_of_another_machine_is_not_loaded_unless_it_is_named(
     assert "192.0.2.1 is not this machine" in fault.value.message
     assert 'allow = ["192.0.2.1"]' in fault.value.remedy
     rig(target, None, ("192.0.2.1",), environment)
+
+
+def test_a_name_that_is_none_is_told(tmp_path: Path, environment: Mapping[str, str]) -> None:
+    target = read(written(tmp_path, '[service]\nurl = "http://a..b:9000"\n[[requests]]\npath = "/"\n'))
+    with pytest.raises(LabError, match=r"a\.\.b cannot be looked up"):
+        rig(target, None, (), environment)
 
 
 def test_a_port_in_use_and_a_service_that_is_down_are_told_apart(shop: Path, environment: Mapping[str, str]) -> None:

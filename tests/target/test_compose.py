@@ -81,6 +81,38 @@ def test_workers_that_no_variable_takes_are_containers(
     assert changes(tmp_path) == [f"{up}{number} orders WORKERS=" for number in (1, 9, 2)]
 
 
+def test_a_service_whose_first_setting_does_not_come_up_has_its_own_back(
+    shop: Path, tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    port = free_port()
+    target = read(written(shop, toml(port, 'environment = { WORKERS = "{workers}" }')))
+    with running(shop, port) as pid:
+        path = f"{played(tmp_path, pid, 'a1', 'b2')}{os.pathsep}{environment['PATH']}"
+        with (
+            pytest.raises(LabError),
+            rig(target, None, (), {**environment, "PATH": path}) as placed,
+            placed.serve(Setting(9)),
+        ):
+            pytest.fail("it was served")
+    up = "compose up --detach --no-deps --wait --scale orders=2 orders WORKERS="
+    assert changes(tmp_path) == [f"{up}9", up], "both with as many containers as it had"
+
+
+def test_containers_that_become_more_keep_the_rest_of_their_setting(
+    shop: Path, tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    port = free_port()
+    text = toml(port, 'environment = { WORKERS = "{threads}" }').replace("[choices]", "[choices]\nthreads = [4, 8]")
+    with running(shop, port) as pid:
+        path = f"{played(tmp_path, pid, 'a1')}{os.pathsep}{environment['PATH']}"
+        measures = rig(read(written(shop, text)), None, (), {**environment, "PATH": path})
+        with measures as placed, placed.serve(Setting(1, threads=8)) as service:
+            assert service.scale(2)
+            assert service.setting == Setting(2, threads=8)
+    up = "compose up --detach --no-deps --wait --scale orders="
+    assert changes(tmp_path) == [f"{up}1 orders WORKERS=8", f"{up}2 orders WORKERS=8", f"{up}1 orders WORKERS="]
+
+
 def test_a_compose_service_that_is_down_and_a_missing_docker_are_told(
     shop: Path, tmp_path: Path, environment: Mapping[str, str]
 ) -> None:

@@ -77,6 +77,13 @@ def test_a_service_that_runs_needs_its_address_alone(tmp_path: Path) -> None:
     assert found.choices.settings()[0].workers == 0
 
 
+def test_a_port_that_is_not_said_is_that_of_http(tmp_path: Path) -> None:
+    text = '[service]\nurl = "http://127.0.0.1/"\n[[requests]]\npath = "/"\n'
+    assert read(written(tmp_path, text)).url == "http://127.0.0.1:80"
+    fault = refused(tmp_path, text.replace("127.0.0.1", "127.0.0.1:{port}"))
+    assert "service.url holds {port}" in fault.message
+
+
 def test_a_locustfile_takes_the_place_of_requests(tmp_path: Path) -> None:
     (tmp_path / "locustfile.py").write_text("")
     text = '[service]\nurl = "http://127.0.0.1:9000"\nlocustfile = "locustfile.py"\n'
@@ -110,6 +117,9 @@ def test_a_locustfile_takes_the_place_of_requests(tmp_path: Path) -> None:
         ('scale = "signals"', 'url = "https://x"', "service.url", "an address such as http://"),
         ('scale = "signals"', 'url = "http://x/path"', "service.url", "without a path"),
         ('scale = "signals"', 'url = "http://x:99999"', "service.url", "without a path"),
+        ('scale = "signals"', 'url = "http://x:"', "service.url", "without a path"),
+        ('scale = "signals"', 'url = "http://me:secret@x"', "service.url", "without a path"),
+        ('scale = "signals"', 'url = "http://[x"', "service.url", "without a path"),
         ('scale = "signals"', 'compose = "orders"', "service.compose does not go with command", "one of them"),
         ("[choices]", "[choicez]", "choicez is not known", "did you mean choices?"),
         ("[service]", "[service", "is not TOML", "toml.io"),

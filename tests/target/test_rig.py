@@ -1,6 +1,8 @@
 """Strangers' services under a real load: what is measured of them, and that afterwards they are gone, or as before."""
 
 import os
+import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,7 +10,10 @@ import pytest
 
 from tests.ports import free_port
 from tests.target.conftest import THREADED, UVICORN, running, toml, written
-from waitlab.target import Setting, processes, read, rig
+from waitlab.runner.cores import Share
+from waitlab.target import Setting, processes, read, rig, starting
+from waitlab.target.running import found
+from waitlab.target.service import Around
 
 
 def test_a_threaded_service_is_measured_by_its_clients_and_by_proc(shop: Path, environment: Mapping[str, str]) -> None:
@@ -85,3 +90,30 @@ def test_a_running_service_is_found_by_its_port_and_has_its_workers_back(
             1 / 0  # noqa: B018
         assert processes.workers(port, pid) == 2
         assert os.kill(pid, 0) is None
+
+
+def test_a_worker_that_was_asked_for_when_it_was_interrupted_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, asked = 2, list[tuple[float, int]]()
+
+    def workers(*_: int) -> int:
+        """Of a master that takes its time."""
+        return count + sum(change for at, change in asked if time.monotonic() > at + 0.2)
+
+    def kill(_: int, number: int) -> None:
+        asked.append((time.monotonic(), 1 if number == signal.SIGTTIN else -1))
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+
+    for name, played in (("workers", workers), ("catches", lambda *_: True), ("master", lambda _: os.getpid())):
+        monkeypatch.setattr(processes, name, played)
+    monkeypatch.setattr(starting, "ailment", lambda _: "")
+    monkeypatch.setattr(os, "kill", kill)
+    text = '[service]\nurl = "http://127.0.0.1:9"\nscale = "signals"\n[[requests]]\npath = "/"\n'
+    around = Around(tmp_path, Share(*[frozenset({0})] * 3), (), {})
+    with pytest.raises(KeyboardInterrupt), found(read(written(tmp_path, text)), around) as service:
+        service.scale(3)
+    time.sleep(0.3)
+    assert workers() == count
+    assert [change for _, change in asked] == [1, -1]

@@ -17,8 +17,9 @@ def beyond(url: str, allow: Collection[str]) -> tuple[str, ...]:
     host = parts.hostname or ""
     try:
         found = {str(row[4][0]) for row in socket.getaddrinfo(host, parts.port or 80, type=socket.SOCK_STREAM)}
-    except OSError as error:
-        raise LabError(f"{host} cannot be looked up: {error.strerror}", "see service.url in lab.toml", 122) from None
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise LabError(f"{host} cannot be looked up: {why}", "see service.url in lab.toml", 122) from None
     others = tuple(sorted(one for one in found if not ipaddress.ip_address(one.partition("%")[0]).is_loopback))
     if others and host not in {name.lower() for name in allow}:
         message = f"{host} is not this machine ({', '.join(others)}): it gets no load"

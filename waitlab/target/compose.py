@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from waitlab import process
@@ -26,6 +26,7 @@ class Composed(Service):
     """A service whose workers may be containers."""
 
     inherited: Mapping[str, str] = field(default_factory=dict)
+    had: int = 1
 
     @property
     def workers(self) -> int:
@@ -36,14 +37,15 @@ class Composed(Service):
         """So many containers, where each is a worker."""
         if not self.target.has_replicas:
             return False
-        self.give(Setting(workers))
+        self.give(replace(self.setting, workers=workers))
         return True
 
     def give(self, setting: Setting) -> None:
         """Start it anew with this setting, where it is another."""
         if setting != self.setting:
-            _up(self.target, setting, {**self.inherited, **self.target.environment(setting)})
-            self.setting, self.pid = setting, _pid(self.target, self.inherited)
+            self.setting = setting  # from here on it is another, even where it does not come up or is interrupted
+            _up(self.target, setting, self.had, {**self.inherited, **self.target.environment(setting)})
+            self.pid = _pid(self.target, self.inherited)
             if why := starting.ailment(self.url + self.target.health):
                 raise LabError(f"{self.target.name} with {setting}: {why}", "see: docker compose logs", 122)
             self.settle()
@@ -62,16 +64,18 @@ def composed(target: Target, around: Around, inherited: Mapping[str, str]) -> It
         raise LabError(f"{target.name} is down: {why}", f"docker compose up --wait {target.compose}", 122)
     as_it_is = Setting(had if target.has_replicas else 0)
     pid = _pid(target, inherited)
-    service = Composed(target, as_it_is, target.url, pid, around, lambda: "", inherited=inherited)
+    service = Composed(target, as_it_is, target.url, pid, around, lambda: "", inherited=inherited, had=had)
     try:
         yield service
     finally:
         if service.setting != as_it_is:
-            _up(target, as_it_is, inherited)
+            _up(target, as_it_is, had, inherited)
 
 
-def _up(target: Target, setting: Setting, environment: Mapping[str, str]) -> None:
-    scaled = ["--scale", f"{target.compose}={setting.workers}"] if target.has_replicas and setting.workers else []
+def _up(target: Target, setting: Setting, had: int, environment: Mapping[str, str]) -> None:
+    """With so many containers as it has workers, or else as it had: without a word of them compose makes it one."""
+    count = setting.workers if target.has_replicas else had
+    scaled = ["--scale", f"{target.compose}={count}"] if count > 1 or (target.has_replicas and count) else []
     _docker(target, environment, "compose", "up", "--detach", "--no-deps", "--wait", *scaled, target.compose)
 
 
@@ -102,7 +106,7 @@ def _docker(target: Target, environment: Mapping[str, str], *words: str) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise LabError(f"docker {' '.join(words[:2])}: {error}", "", 122) from None
+        raise LabError(f"docker {' '.join(words[:2])}: {error}", "try it by hand", 122) from None
     if ended.returncode:
         said = (ended.stderr.strip().splitlines() or ["it says nothing"])[-1]
         raise LabError(f"docker {' '.join(words[:2])} of {target.compose}: {said}", "try it by hand", 122)

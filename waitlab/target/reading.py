@@ -166,14 +166,22 @@ def _url(at: Place, given: Mapping[str, Any]) -> str:
     if "url" not in given and not ("command" in given and has_port):
         raise at.fault("does not say where it serves", "add service.url, or put {port} into its command")
     url = str(given.get("url", "http://127.0.0.1:{port}" if has_port else ""))
-    parts = urlsplit(url.replace("{port}", "8000"))
-    try:
-        is_whole = bool(parts.hostname) and parts.port != 0 and parts.path in ("", "/")
-    except ValueError:
-        is_whole = False
-    if url and (not is_whole or parts.query or parts.username):
+    if "{port}" in url and not has_port:
+        raise at.at("url").fault("holds {port}, which nothing here takes", "write the port that it serves on")
+    if not _is_whole(url.replace("{port}", "8000")):
         raise at.at("url").fault(f"= {tables.shown(url)} is not allowed", "it takes an address without a path")
-    return url.rstrip("/")
+    url = url.rstrip("/")
+    return url if "{port}" in url or urlsplit(url).port else f"{url}:80"
+
+
+def _is_whole(url: str) -> bool:
+    """Whether it is an address, and no more than that."""
+    try:
+        parts = urlsplit(url)
+        alone = f"http://{parts.netloc.rpartition('@')[2]}"
+        return bool(parts.hostname) and parts.port != 0 and url.rstrip("/:") == alone
+    except ValueError:
+        return False
 
 
 def _choices(place: Place, found: object) -> Choices:

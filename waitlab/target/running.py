@@ -29,7 +29,7 @@ def found(target: Target, around: Around) -> Iterator[Service]:
     try:
         yield service
     finally:
-        if had and not _ailment(target, pid) and service.workers != had:
+        if had and not _ailment(target, pid):
             service.scale(had)
 
 

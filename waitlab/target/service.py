@@ -81,7 +81,7 @@ class Service:
         """
         load = Load(users=users, rate=rate, seconds=seconds)
         if lack := descriptors.lack(users):
-            raise LabError(lack, "", 122)
+            raise LabError(lack, "ask for fewer users, or have the hard limit raised: ulimit -Hn", 122)
         with ExitStack() as until_ended:
             folder = until_ended.enter_context(tempfile.TemporaryDirectory(dir=self.around.folder, prefix="load-"))
             until_ended.enter_context(kept_to(self.around.share.generator))
@@ -126,11 +126,12 @@ class Service:
         master = self._master() if self.target.scale == "signals" else None
         if master is None or not processes.catches(master, signal.SIGTTIN):
             return False
-        now = processes.workers(self.port, master)
+        now = _becomes(self.port, master, self.setting.workers or processes.workers(self.port, master))
         while now != workers:
             step = 1 if workers > now else -1
-            os.kill(master, signal.SIGTTIN if step > 0 else signal.SIGTTOU)
             now += step
+            self.setting = replace(self.setting, workers=now)  # as asked: who is interrupted here must know to wait
+            os.kill(master, signal.SIGTTIN if step > 0 else signal.SIGTTOU)
             if (found := _becomes(self.port, master, now)) != now:
                 message = f"{self.target.name} has {found} workers {STEP_SECONDS:.0f} s after a signal, not {now}"
                 raise LabError(message, 'say scale = "restart" in lab.toml')

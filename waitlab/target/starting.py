@@ -121,7 +121,8 @@ def ailment(url: str) -> str:
 def _end_what_is_left(before: set[int]) -> None:
     """A command that went into the background, or whose master was killed, has left what is a child of ours now."""
     for pid in set(process.children(os.getpid())) - before:
-        with suppress(ProcessLookupError, ChildProcessError):
-            for below in reversed(tree.pids if (tree := processes.tree(pid)) else ()):
+        for below in reversed(tree.pids if (tree := processes.tree(pid)) else ()):
+            with suppress(ProcessLookupError):
                 os.kill(below, signal.SIGKILL)
+        with suppress(ChildProcessError):
             os.waitpid(pid, 0)
