@@ -6,12 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from waitlab import process
 from waitlab.errors import LabError
+from waitlab.runner.cores import Share
+from waitlab.target import of_lab
+from waitlab.verbs import tuned
 from waitlab.verbs.tuned import Asked
 
 SHOP = """
@@ -63,6 +67,27 @@ def test_a_service_of_the_lab_is_tuned_for_a_request() -> None:
 def test_a_request_is_not_for_a_users_service(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="--request is for"):
         asked(str(tmp_path), request="/").read()
+
+
+@pytest.mark.parametrize("figure", ["rate", "p95_ms", "memory_mb"])
+def test_what_is_no_number_is_no_limit(figure: str) -> None:
+    with pytest.raises(LabError, match="are numbers"):
+        asked(**{figure: float("nan")}).objective()
+
+
+def test_users_of_a_locustfile_come_at_no_rate(tmp_path: Path) -> None:
+    (tmp_path / "users.py").write_text("")
+    (tmp_path / "lab.toml").write_text('[service]\nurl = "http://127.0.0.1:9"\nlocustfile = "users.py"\n')
+    with pytest.raises(LabError, match="come at no rate"):
+        tuned.tune(asked(str(tmp_path), rate=5.0), environment(), None, as_json=True)
+
+
+def test_a_service_that_runs_already_is_kept_to_no_cores() -> None:
+    both, share = frozenset({0, 1}), Share(frozenset({0}), frozenset({1}), frozenset({0, 1}))
+    started = of_lab("flask", "/sync/sleep?ms=50")
+    running = replace(started, kind="running")
+    assert (tuned.kept(started, share, None), tuned.kept(running, share, None)) == (share.service, both)
+    assert tuned.kept(running, share, 1) == share.service
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ ONE_CLASS_MB = {"sync": 16.0, "gthread": 17.0, "gevent": 22.0, "asgi": 29.0}
 @dataclass
 class Application:
     """What a request does. `room`: requests at once a worker, where the class is asgi. `shared`: a pool of so many
-    places that all workers have together, held while a request waits. `noise`: of a window's throughput.
+    places that all workers have together, held while a request waits. `noise`: of a window's throughput. `own`:
+    workers where they are no choice.
     """
 
     wait_s: float
@@ -34,19 +35,21 @@ class Application:
     generator: float = 0.3
     errors: float = 0.0
     refuses: tuple[Setting, ...] = ()
+    own: int = 1
 
 
 def places(application: Application, setting: Setting) -> float:
     each = {"sync": 1.0, "gthread": float(setting.threads), "gevent": 1000.0}.get(
         setting.worker_class, application.room
     )
-    return setting.workers * each
+    return (setting.workers or application.own) * each
 
 
 def run(application: Application, setting: Setting, users: int, rate: float) -> list[tuple[float, float]]:
     """(asked, answered) of requests that wait, then compute: first come, first served at every place."""
     order, answers = count(), []
-    free = [min(places(application, setting), 1e9), application.shared, float(min(setting.workers, application.cores))]
+    free = [min(places(application, setting), 1e9), application.shared, 0.0]
+    free[2] = float(min(setting.workers or application.own, application.cores))
     queues: list[deque[float]] = [deque(), deque(), deque()]
     held = (0.0, application.wait_s, application.cpu_s)
     events: list[tuple[float, int, str, int, float]] = []

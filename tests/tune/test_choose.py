@@ -9,7 +9,7 @@ from waitlab.target.observation import Observation
 from waitlab.target.settings import Setting
 from waitlab.tune.choose import choose
 from waitlab.tune.doubts import doubts
-from waitlab.tune.objective import Objective
+from waitlab.tune.objective import Objective, misses
 
 SMALL, MIDDLE, LARGE = Setting(1, "sync", 1), Setting(2, "sync", 1), Setting(4, "sync", 1)
 ONE = observe(Application(0.0, 0.01), SMALL, 10, 0.0, 3.0, random.Random(1))
@@ -89,6 +89,19 @@ def test_arrivals_that_are_carried_are_all_there_is_to_be_had() -> None:
     found = choose(seen, Objective(rate=60), cost)
     assert found.recommended == SMALL
     assert found.of(LARGE).ratio == 1
+
+
+def test_an_answer_beyond_a_windows_edge_is_no_arrival_that_was_not_carried() -> None:
+    of_ten = [replace(one, seconds=10.0) for one in windows(SMALL, 3.9, 3.9)]
+    assert misses(Objective(rate=4), of_ten) == ()
+    assert misses(Objective(rate=4), windows(SMALL, 3.3))[0].what == "rate"
+
+
+def test_memory_that_was_not_seen_once_is_within_no_limit() -> None:
+    seen = {SMALL: [*windows(SMALL, 50, pss_mb=30.0), replace(ONE, pss_mb=None)]}
+    found = choose(seen, replace(USERS, memory_mb=60), cost)
+    assert found.recommended is None
+    assert found.of(SMALL).misses[0].told == "its memory cannot be seen"
 
 
 def test_nothing_measured_is_no_choice() -> None:

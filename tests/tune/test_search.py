@@ -1,17 +1,22 @@
 """The search, on services that are simulated: few windows, and nobody shown better than what it recommends."""
 
 import json
+import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+import simulated
 from simulated import Application, SimulatedRig, best, memory, truth
 
 from tests.pages import parsed
 from waitlab.errors import LabError
 from waitlab.target import Choices, Setting, Target
+from waitlab.target.answers import Refusal
+from waitlab.target.observation import Observation
 from waitlab.target.rig import Rig
-from waitlab.tune import record, told
+from waitlab.tune import limits, record, told
 from waitlab.tune.answer import Answer, answer
 from waitlab.tune.objective import Objective
 from waitlab.tune.page import page
@@ -223,3 +228,104 @@ def test_time_that_is_over_ends_it() -> None:
     tune(known, cast(Rig, rig), lambda step: None, Budget(30, 42, 0.0, lambda: rig.now))
     assert rig.now <= 30
     assert following(known) is not None
+
+
+def seen_as(monkeypatch: pytest.MonkeyPatch, change: Callable[[Observation], Observation]) -> None:
+    """Each window as it would be seen if it were otherwise."""
+    observe = simulated.observe
+    monkeypatch.setattr(simulated, "observe", lambda *how: change(observe(*how)))
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_workers_that_are_no_choice_rule_out_nothing(workers: int) -> None:
+    found, _ = tuned(Application(0.2, 0.001, own=workers), Choices((0,), ("gthread",), (1, 8, 64)))
+    assert found.recommended
+    assert found.recommended.achieved
+    assert found.recommended.achieved.throughput_rps > 0.95 * min(100, 64 * workers) / 0.201
+    carried, _ = tuned(Application(0.2, 0.001, own=workers), Choices((0,)), Objective(rate=4))
+    assert told.headline(carried).startswith("as it is")
+
+
+def test_a_best_that_misses_in_its_second_window_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = iter([250.0, *[275.0] * 9])
+    few = Setting(1, "gthread", 32)
+    seen_as(monkeypatch, lambda one: replace(one, p95_ms=next(late)) if one.setting == few and one.rate else one)
+    found, _ = tuned(IO, GUNICORN, Objective(rate=100, p95_ms=260))
+    assert found.recommended
+    assert found.recommended.setting != few
+    assert found.recommended.achieved
+    assert found.recommended.achieved.p95_ms < 260
+
+
+def test_nothing_meets_it_is_not_said_while_time_was_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen_as(monkeypatch, lambda one: replace(one, p95_ms=280.0))
+    found, _ = tuned(IO, GUNICORN, Objective(rate=100, p95_ms=260), interrupts_at=3)
+    assert found.recommended is None
+    assert found.is_open
+    assert told.headline(found).startswith("No setting that was measured meets")
+    assert "that could meet the objective could not be measured" in found.doubts[-1]
+
+
+def test_memory_that_cannot_be_seen_is_within_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen_as(monkeypatch, lambda one: replace(one, pss_mb=None))
+    with pytest.raises(LabError, match="memory of its processes cannot be seen"):
+        tuned(IO, GUNICORN, Objective(users=100, memory_mb=1000))
+    assert tuned(IO, GUNICORN)[0].recommended
+
+
+def test_what_is_never_answered_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen_as(monkeypatch, lambda one: replace(one, answers=0, throughput_rps=0.0, mean_ms=0.0, p95_ms=0.0))
+    with pytest.raises(LabError, match="one user alone gets no good answer"):
+        tuned(IO, GUNICORN)
+
+
+def test_a_setting_without_an_answer_meets_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Choices((1,), ("sync",))
+    seen_as(monkeypatch, lambda found: replace(found, answers=0, mean_ms=0.0) if found.users > 1 else found)
+    with pytest.raises(LabError, match="nothing was answered"):
+        tuned(IO, one, Objective(users=100, p95_ms=50_000))
+
+
+def test_a_limit_of_the_target_itself_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def limited(one: Observation) -> Observation:
+        if one.throughput_rps > 50:
+            raise Refusal("orders: 9 of 99 answers under load are 429", "switch it off")
+        return one
+
+    seen_as(monkeypatch, limited)
+    with pytest.raises(LabError, match="429"):
+        tuned(IO, Choices((1,), ("sync", "gthread"), (32,)))
+
+
+def test_what_is_not_known_of_the_capacity_is_no_margin(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen_as(monkeypatch, lambda one: replace(one, cpu_ms_per_request=None, cores_used=None, pss_mb=None))
+    found, _ = tuned(Application(0.05, 0.001), UVICORN, Objective(rate=50, p95_ms=100))
+    assert found.recommended
+    assert set(found.margins) == {"p95"}
+    assert parsed(page(found))
+
+
+def test_users_who_ask_for_no_more_are_no_contention() -> None:
+    known = Knowledge(USERS, 4.0, Choices((1, 2, 4, 8), ("gthread",), (64,)).settings())
+    rig = SimulatedRig(Application(0.2, 0.001, cores=4))
+    with rig.serve(known.candidates[0]) as service:
+        known.probes.append(service.measure(users=1, seconds=2))
+        for one in known.candidates:
+            service.setting = one
+            known.seen[one] = [service.measure(users=100, seconds=3)]
+    target = Target("orders", cast(Any, None), "/", Choices(), "command", words="serve {workers}")
+    assert answer(target, known, 1.0, is_whole=True).scalability is None
+
+
+def test_a_rule_of_thumb_that_was_measured_and_misses_is_told_so() -> None:
+    small, rule = Setting(1, "sync"), Setting(3, "sync")
+    known = Knowledge(Objective(users=10, memory_mb=40), 1.0, (small, rule))
+    for one in (small, rule):
+        known.seen[one] = [simulated.observe(COMPUTING, one, 10, 0.0, 3.0, random.Random(1))]
+    assert limits.rule_of_thumb(small, known).endswith("(measured), but it takes 68 MB of 40")
+
+
+def test_a_p95_of_few_answers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen_as(monkeypatch, lambda one: replace(one, answers=30))
+    found, _ = tuned(IO, GUNICORN, Objective(rate=3, p95_ms=300))
+    assert "p95 is of 90 answers" in found.doubts[-1]

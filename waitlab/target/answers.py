@@ -16,6 +16,10 @@ HEADERS = 'give it what a browser would send: headers = { Authorization = "..." 
 SWITCH_OFF = "switch the limit off for this machine's address while you measure"
 
 
+class Refusal(LabError):
+    """What an answer tells of the target itself, whatever its setting: no other one would make it fit to measure."""
+
+
 def check(target: Target, url: str) -> None:
     """Ask each of its requests once. LabError for the first that is not answered 2xx, with what to do."""
     for request in target.requests:
@@ -36,7 +40,7 @@ def judge(target: Target, answers: Iterable[Answer], samples: Sequence[Sample]) 
     for status in _telling(target):
         if count := counted[status]:
             what = f"{count} of {len(every)} answers under load are {status}{_at(where.get(status))}"
-            raise LabError(f"{target.name}: {what}", _remedy_under_load(status))
+            raise Refusal(f"{target.name}: {what}", _remedy_under_load(status))
     if every and counted.total() == len(every):
         usual = counted.most_common(1)[0][0]
         what = f"the status {usual}{_at(where.get(usual))}" if usual else "no answer at all"

@@ -26,6 +26,11 @@ class Setting:
         return ", ".join(parts) or "as it is"
 
     @property
+    def processes(self) -> int:
+        """Its workers; a service that has its own number of them counts as one."""
+        return max(1, self.workers)
+
+    @property
     def values(self) -> dict[str, str]:
         """Placeholder -> its text; empty for what is not a choice."""
         fields = (self.workers, self.worker_class, self.threads, self.pool_size)

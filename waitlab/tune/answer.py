@@ -4,16 +4,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from waitlab.capacity import counted, figure
+from waitlab.statistics import answers_needed
 from waitlab.target.settings import Setting
 from waitlab.target.target import Target
 from waitlab.tune import limits, usl
 from waitlab.tune.choose import Choice, Standing
 from waitlab.tune.doubts import doubts
-from waitlab.tune.limits import Achieved, Limits
+from waitlab.tune.limits import UNEXPLAINED, Achieved, Limits
 from waitlab.tune.objective import PRACTICALLY
-from waitlab.tune.predicted import Predicted
+from waitlab.tune.predicted import LOAD, Predicted
 from waitlab.tune.search import Knowledge, mattering
 from waitlab.tune.usl import Usl
+
+TIME_WAS_OVER = "not measured: time was over"
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ class Answer:
         """The recommended, or else the nearest."""
         return self.recommended or self.nearest
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a candidate that could change the answer was not measured."""
+        return any(one.why == TIME_WAS_OVER for one in self.candidates)
+
 
 def answer(target: Target, known: Knowledge, seconds: float, is_whole: bool) -> Answer:
     """What the measured windows say. `is_whole`: it was not interrupted."""
@@ -76,7 +84,7 @@ def answer(target: Target, known: Knowledge, seconds: float, is_whole: bool) -> 
         limits=found,
         rule_of_thumb=limits.rule_of_thumb(chosen.setting, known) if chosen else "",
         margins=limits.margins(chosen.achieved, found, known) if chosen and chosen.achieved and found else {},
-        scalability=_scalability(chosen, known) if chosen else None,
+        scalability=_scalability(chosen, known, predictions) if chosen else None,
         doubts=tuple(_all_doubts(known, choice, len(left))),
         command=target.typed(chosen.setting) if chosen and (target.words or target.compose) else "",
         variables=target.variables(chosen.setting) if chosen else {},
@@ -89,7 +97,7 @@ def _candidate(setting: Setting, known: Knowledge, choice: Choice, predicted: Pr
     seen = known.seen.get(setting, [])
     foretold = known.foretold.get(setting, predicted)
     if not seen:
-        why = "not measured: time was over" if is_left else _why_not_needed(setting, known, choice, predicted)
+        why = TIME_WAS_OVER if is_left else _why_not_needed(setting, known, choice, predicted)
         return Candidate(setting, foretold, None, None, why)
     standing = choice.of(setting)
     rates = tuple(one.throughput_rps for one in seen)
@@ -107,8 +115,8 @@ def _why(standing: Standing, choice: Choice, known: Knowledge) -> str:
         away += f" ({standing.low - 1:+.1%} to {standing.high - 1:+.1%})"
     if standing.verdict == "worse":
         return away
-    costs = choice.recommended and known.cost(standing.setting) > known.cost(choice.recommended)
-    return f"as good, and costs more: {away}" if costs else f"not shown worse, though less by its mean: {away}"
+    how = "as good, and costs more" if standing.is_close else "not shown worse, though less by its mean"
+    return f"{how}: {away}"
 
 
 def _why_not_needed(setting: Setting, known: Knowledge, choice: Choice, predicted: Predicted) -> str:
@@ -144,16 +152,24 @@ def _in_the_way(nearest: Candidate | None, known: Knowledge, predictions: Mappin
         yield f"the smallest needs {figure(least)} MB, {objective.memory_mb:g} MB are allowed"
 
 
-def _scalability(chosen: Candidate, known: Knowledge) -> Usl | None:
-    """The law through all that differ from the chosen setting in their number of workers alone."""
+def _scalability(chosen: Candidate, known: Knowledge, predictions: Mapping[Setting, Predicted]) -> Usl | None:
+    """The law through all that differ from the chosen setting in their number of workers alone, but for those that gave
+    as much as they were asked for: that they give no more says nothing of workers.
+    """
     own = chosen.setting
     alike = [
         (one.workers, window.throughput_rps)
         for one, those in known.seen.items()
         if (one.worker_class, one.threads, one.pool_size) == (own.worker_class, own.threads, own.pool_size)
         for window in those
+        if not _gives_what_is_asked(window.throughput_rps, predictions[one])
     ]
     return usl.fit(alike)
+
+
+def _gives_what_is_asked(rate: float, predicted: Predicted) -> bool:
+    tightest = predicted.bounds[0]
+    return tightest.name in LOAD and rate > UNEXPLAINED * tightest.per_s
 
 
 def _all_doubts(known: Knowledge, choice: Choice, left: int) -> Iterator[str]:
@@ -161,5 +177,13 @@ def _all_doubts(known: Knowledge, choice: Choice, left: int) -> Iterator[str]:
     yield from doubts(known.observations, choice.recommended, think_s)
     if choice.recommended and len(known.seen[choice.recommended]) < 2:
         yield "the recommended setting was measured once only: time or windows were over"
-    if left and choice.top:
-        yield f"{counted(left, 'candidates')} that could be better or cheaper could not be measured in time"
+    if left:
+        could = "be better or cheaper" if choice.top else "meet the objective"
+        yield f"{counted(left, 'candidates')} that could {could} could not be measured in time"
+    if choice.recommended and known.objective.p95_ms:
+        yield from _few(sum(one.answers for one in known.seen[choice.recommended]))
+
+
+def _few(answers: int) -> Iterator[str]:
+    if answers < (wanted := answers_needed(0.95)):
+        yield f"the recommended setting's p95 is of {answers} answers: fewer than {wanted} say little of it"

@@ -40,7 +40,9 @@ class Demands:
     rooms: Mapping[int, float] = field(default_factory=dict)
 
     def of_worker(self, setting: Setting) -> float:
-        """How many requests one of its workers serves at once; infinite where no limit is known."""
+        """How many requests one of its workers (or all, where they are not a choice) serves at once; infinite where no
+        limit is known.
+        """
         known = known_places(setting)
         if known is not None or not self.rooms:
             return math.inf if known is None else known
@@ -51,17 +53,26 @@ class Demands:
 
     def pss_mb(self, setting: Setting) -> float:
         """M1 + (W - 1) m, the law `memory`; 0 while nothing is known."""
-        return self.first_mb + (setting.workers - 1) * self.further_mb
+        return self.first_mb + (setting.processes - 1) * self.further_mb
 
     def least_mb(self, setting: Setting) -> float:
         """What it takes at least."""
-        return self.first_mb + (setting.workers - 1) * self.least_further_mb
+        return self.first_mb + (setting.processes - 1) * self.least_further_mb
 
 
 def known_places(setting: Setting) -> float | None:
-    """How many requests a worker of this class serves at once; None where that depends on the application."""
+    """How many requests a worker of this class serves at once; None where that depends on the application, or where
+    nobody says how many workers there are.
+    """
+    if not setting.workers:
+        return None
     threads = float(max(1, setting.threads))
     return {"sync": 1.0, "gthread": threads, "gevent": float(GREENLETS)}.get(setting.worker_class)
+
+
+def parallel(setting: Setting, cores: float) -> float:
+    """How many cores it can use: one a worker, and all where the number of workers is its own affair."""
+    return min(setting.workers, cores) if setting.workers else cores
 
 
 def demands(worker_class: str, seen: Sequence[Observation], cores: float) -> Demands:
@@ -105,7 +116,7 @@ def _spent(seen: Sequence[Observation]) -> tuple[float, float]:
     if not answers:
         return 0.0, 0.0
     spent = math.fsum((one.cpu_ms_per_request or 0.0) * one.answers for one in told) / 1000
-    ticks = math.fsum(TICK_S * max(1, one.setting.workers) for one in told)
+    ticks = math.fsum(TICK_S * one.setting.processes for one in told)
     return spent / answers, min(ticks, spent) / answers
 
 
@@ -135,7 +146,7 @@ def _memory(seen: Sequence[Observation]) -> tuple[float, float, float]:
     most: dict[int, float] = {}
     for one in seen:
         if one.pss_mb:
-            most[one.setting.workers] = max(most.get(one.setting.workers, 0.0), one.pss_mb)
+            most[one.setting.processes] = max(most.get(one.setting.processes, 0.0), one.pss_mb)
     if len(most) < 2:
         return next(((mb / count, mb / count, PRELOADED * mb / count) for count, mb in most.items()), (0.0, 0.0, 0.0))
     middle, height = fmean(most), fmean(most.values())
@@ -155,7 +166,7 @@ def _rooms(own: Sequence[Observation], found: Demands, cores: float) -> dict[int
     for threads in {one.setting.threads for one in own}:
         those = [one for one in own if one.setting.threads == threads]
         if any(one.throughput_rps < LIMITED * _allowed(one, found, cores) for one in those):
-            rooms[threads] = max([1.0, *(one.throughput_rps * held / one.setting.workers for one in those)])
+            rooms[threads] = max([1.0, *(one.throughput_rps * held / one.setting.processes for one in those)])
     return rooms
 
 
@@ -163,4 +174,4 @@ def _allowed(one: Observation, found: Demands, cores: float) -> float:
     """What the load asks for, or less where the CPU gives less."""
     cycle = found.wait_s + found.cpu_s + found.think_s
     asked = one.rate or (one.users / cycle if cycle else math.inf)
-    return min(asked, min(one.setting.workers, cores) / found.cpu_s if found.cpu_s else math.inf)
+    return min(asked, parallel(one.setting, cores) / found.cpu_s if found.cpu_s else math.inf)

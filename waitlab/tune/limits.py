@@ -10,7 +10,7 @@ from waitlab.capacity import figure
 from waitlab.target.observation import Observation
 from waitlab.target.settings import Setting
 from waitlab.tune.doubts import disturbed, is_driven_out
-from waitlab.tune.objective import PRACTICALLY
+from waitlab.tune.objective import PRACTICALLY, misses
 from waitlab.tune.predicted import LOAD, Bound, Predicted, predict
 from waitlab.tune.search import Knowledge
 
@@ -121,9 +121,9 @@ def _evidence(found: Achieved, cores: float) -> Iterator[str]:
 def margins(found: Achieved, limit: Limits, known: Knowledge) -> dict[str, float]:
     """How much room there is: load until the next limit, response time and memory until theirs. Shares."""
     objective, room = known.objective, {}
-    if objective.rate:
+    if objective.rate and limit.binding.name not in (GENERATOR, UNNAMED):
         room["rate"] = limit.binding.per_s / objective.rate - 1
-    elif limit.following and found.throughput_rps:
+    elif objective.users and limit.following and found.throughput_rps:
         room["throughput"] = limit.following.per_s / found.throughput_rps - 1
     if objective.p95_ms:
         room["p95"] = 1 - found.p95_ms / objective.p95_ms
@@ -140,16 +140,20 @@ def rule_of_thumb(chosen: Setting, known: Knowledge) -> str:
     rule = Setting(workers, kind, threads, chosen.pool_size)
     found = predict(rule, known.demands()[kind], known.objective, known.cores)
     own = achieved(known.seen[chosen])
-    rate = fmean(one.throughput_rps for one in known.seen[rule]) if known.seen.get(rule) else found.expected_rps
-    how = "measured" if known.seen.get(rule) else f"predicted, {found.bounds[0].text}"
+    seen = known.seen.get(rule, [])
+    rate = fmean(one.throughput_rps for one in seen) if seen else found.expected_rps
+    how = "measured" if seen else f"predicted, {found.bounds[0].text}"
     said = f"2 x {known.cores:g} cores + 1 = {rule} would give {figure(rate)}/s ({how})"
     if rule == chosen:
         return f"2 x {known.cores:g} cores + 1 = {rule}: here the rule of thumb is right"
-    memory = f"{figure(found.pss_mb)} MB instead of {figure(own.pss_mb)} MB" if own.pss_mb else "its own memory"
+    if seen and (missed := misses(known.objective, seen)):
+        return f"{said}, but {missed[0].told}"
+    memory = "its own memory"
+    if own.pss_mb and chosen.workers:
+        memory = f"{figure(found.pss_mb)} MB instead of {figure(own.pss_mb)} MB"
     if rate < (1 - PRACTICALLY) * own.throughput_rps:
         less = 1 - rate / own.throughput_rps
         return f"{said}, {less:.0%} less, for {memory}: there the limit is {found.bounds[0].name}"
     if rate <= (1 + PRACTICALLY) * own.throughput_rps:
         return f"{said}, about the same, for {memory}"
-    told = "which misses what was asked for" if known.seen.get(rule) else "which was not measured"
-    return f"{said}, more, for {memory}, {told}"
+    return f"{said}, more, for {memory}{'' if seen else ', which was not measured'}"

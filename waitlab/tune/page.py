@@ -31,7 +31,7 @@ def _sections(of: Answer) -> Iterator[str]:
     yield f'<section><h2>The answer</h2><dl class="facts">{rows}</dl></section>\n'
     yield (
         "<section><h2>Every candidate</h2><p>A dot is a measured window: green the recommended setting's, amber those "
-        "as good, red those that are not. A ring is a candidate that needed no window, where the laws have it.</p>"
+        "not shown worse, red those that are. A ring is a candidate that needed no window, where the laws have it.</p>"
         f"{chart.candidates(of)}{_table(of)}</section>\n"
     )
     if of.scalability:

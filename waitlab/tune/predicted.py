@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from waitlab.capacity import added, counted, figure, seconds
 from waitlab.target.settings import Setting
-from waitlab.tune.demands import Demands, known_places
+from waitlab.tune.demands import Demands, known_places, parallel
 from waitlab.tune.objective import CARRIED, Objective
 
 LOAD = ("users", "arrivals")  # bounds that are no service's fault
@@ -83,12 +83,11 @@ def _bounds(setting: Setting, demands: Demands, objective: Objective, cores: flo
     room = demands.of_worker(setting)
     if math.isfinite(room) and wait_s + cpu_s > 0:
         unit = _unit(setting)
-        places = counted(setting.workers * room, unit)
-        yield Bound(unit, setting.workers * room / (wait_s + cpu_s), f"{places} / {added(wait_s, cpu_s)}")
+        places = setting.processes * room
+        yield Bound(unit, places / (wait_s + cpu_s), f"{counted(places, unit)} / {added(wait_s, cpu_s)}")
     if cpu_s > 0:
-        parallel = min(setting.workers, cores)
-        name = OF_CPU[setting.workers < cores]
-        yield Bound(name, parallel / cpu_s, f"{counted(parallel, 'cores')} / {seconds(cpu_s)}")
+        used, name = parallel(setting, cores), OF_CPU[0 < setting.workers < cores]
+        yield Bound(name, used / cpu_s, f"{counted(used, 'cores')} / {seconds(cpu_s)}")
 
 
 def _asked(demands: Demands, objective: Objective) -> Bound:
@@ -101,7 +100,7 @@ def _asked(demands: Demands, objective: Objective) -> Bound:
 
 def _unit(setting: Setting) -> str:
     units = {"sync": "workers", "gthread": "threads", "gevent": "greenlets"}
-    return units.get(setting.worker_class, "requests at once")
+    return units.get(setting.worker_class if setting.workers else "", "requests at once")
 
 
 def _ceiling(setting: Setting, demands: Demands, objective: Objective, cores: float) -> float:
@@ -111,8 +110,8 @@ def _ceiling(setting: Setting, demands: Demands, objective: Objective, cores: fl
     cpu_s, wait_s = demands.least_cpu_s, demands.wait_s
     limits = [objective.rate or _over(objective.users, wait_s + cpu_s + demands.think_s)]
     places = known_places(setting) or SEEN * demands.rooms.get(setting.threads, math.inf)
-    limits.append(_over(setting.workers * places, wait_s + cpu_s))
-    return min(*limits, _over(min(setting.workers, cores), cpu_s))
+    limits.append(_over(setting.processes * places, wait_s + cpu_s))
+    return min(*limits, _over(parallel(setting, cores), cpu_s))
 
 
 def _over(count: float, held_s: float) -> float:
@@ -123,9 +122,9 @@ def _exponential(setting: Setting, demands: Demands, objective: Objective, cores
     """What the same demands would give if the CPU's were exponential: below any real service of this kind."""
     if objective.rate or not demands.cpu_s or not math.isfinite(law):
         return law
-    inside = min(float(objective.users), setting.workers * demands.of_worker(setting))
+    inside = min(float(objective.users), setting.processes * demands.of_worker(setting))
     waits = demands.wait_s + (demands.think_s if inside == objective.users else 0.0)
-    return min(law, _mean_value_analysis(max(1, round(inside)), waits, demands.cpu_s, min(setting.workers, cores)))
+    return min(law, _mean_value_analysis(max(1, round(inside)), waits, demands.cpu_s, parallel(setting, cores)))
 
 
 @lru_cache(maxsize=4096)
@@ -149,8 +148,8 @@ def _response(
     if not objective.rate:
         mean = max(own, objective.users / expected - demands.think_s) if expected else math.inf
         return mean, mean * demands.tail
-    queue = _queue(objective.rate, demands.cpu_s, min(setting.workers, cores))
-    queue += _queue(objective.rate, own, setting.workers * demands.of_worker(setting))
+    queue = _queue(objective.rate, demands.cpu_s, parallel(setting, cores))
+    queue += _queue(objective.rate, own, setting.processes * demands.of_worker(setting))
     return own + queue, own + TAIL_OF_WAIT * queue
 
 

@@ -4,10 +4,11 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from waitlab.errors import LabError
+from waitlab.target.answers import Refusal
 from waitlab.target.observation import Observation
 from waitlab.target.rig import Rig
 from waitlab.target.service import Service
@@ -69,7 +70,8 @@ class Bench(AbstractContextManager["Bench"]):
 
     def measure(self, setting: Setting, users: int, rate: float, seconds: float) -> Observation:
         """A window of this setting; LabError as the rig has them."""
-        return self._serving(setting).measure(users=users, rate=rate, seconds=seconds)
+        found = self._serving(setting).measure(users=users, rate=rate, seconds=seconds)
+        return replace(found, setting=setting)  # one that runs already tells of workers that may be no choice
 
     def _serving(self, setting: Setting) -> Service:
         if self._service and self._setting == setting:
@@ -123,13 +125,21 @@ class _Tuning:
         self.known, self.bench, self.told, self.budget = known, bench, told, budget
         self.took: list[float] = []
         self.failed_in_a_row = 0
+        self.failure: LabError | None = None
 
     def run(self) -> None:
-        """All of it, in order."""
+        """All of it, in order. A round may show that the best was none: then what it had ruled out matters again."""
         self._demands()
+        self._search()
+        while not search.is_settled(self.known) and self._round():
+            self._search()
+
+    def _search(self) -> None:
+        """The candidates that matter, until none does or the budget is spent."""
         while (setting := search.following(self.known)) and self._is_time(setting):
             self._candidate(setting)
-        self._rounds()
+        if self.failure and not self.known.seen:
+            raise self.failure
 
     def _demands(self) -> None:
         """The response time of one user alone; and whether a worker has room for several, where its class is silent."""
@@ -139,34 +149,55 @@ class _Tuning:
             self.known.probes.append(alone)
             if alone.answers >= FEWEST_ANSWERS:
                 break
+        self._must_tell(alone)
         for one in search.unknown_rooms(self.known.candidates):
             few = min(FEW_USERS, self.known.objective.users or FEW_USERS)
             seconds = max(PROBE_S, min(LONGEST_S, FEWEST_ANSWERS * alone.mean_ms / 1000))
             self.known.probes.append(self._window(one, few, 0.0, seconds, f"{few} users"))
 
+    def _must_tell(self, alone: Observation) -> None:
+        """LabError where one user alone shows that nothing can be said of the objective."""
+        if not alone.mean_ms:
+            message = f"one user alone gets no good answer within {LONGEST_S:.0f} s"
+            raise LabError(message, "a tuning of three minutes is for requests that take less: see the service's log")
+        if self.known.objective.memory_mb and alone.pss_mb is None:
+            message = "the memory of its processes cannot be seen: they are another user's, elsewhere, or in containers"
+            raise LabError(message, "leave --memory-mb out, or tune as the user who runs it, beside it", 122)
+
     def _candidate(self, setting: Setting) -> None:
         """One window under the objective's load. A setting that cannot be measured is a finding, unless all are so."""
         self.known.foretold.setdefault(setting, self.known.predictions()[setting])
-        objective, seconds = self.known.objective, window_s(self.known.foretold[setting], self.known.objective)
         try:
-            found = self._window(setting, objective.users, objective.rate, seconds, str(setting))
+            found = self._loaded(setting)
+        except Refusal:
+            raise
         except LabError as error:
-            self.failed_in_a_row += 1
-            if self.failed_in_a_row == MOST_FAILED or self.known.seen.get(setting):
-                raise
-            self.known.failed[setting] = error.message
-            self.bench.close()
+            self._failed(setting, error)
             return
         self.failed_in_a_row = 0
         self.known.seen.setdefault(setting, []).append(found)
 
-    def _rounds(self) -> None:
-        """The finalists in turn, until more windows would change nothing or the budget is spent."""
-        while not search.is_settled(self.known):
-            for setting in search.turn(self.known):
-                if not self._is_time(setting):
-                    return
-                self._candidate(setting)
+    def _loaded(self, setting: Setting) -> Observation:
+        objective, seconds = self.known.objective, window_s(self.known.foretold[setting], self.known.objective)
+        found = self._window(setting, objective.users, objective.rate, seconds, str(setting))
+        if not found.answers:
+            raise LabError(f"nothing was answered in {seconds:.0f} s", "ask for less: --users, --rate")
+        return found
+
+    def _failed(self, setting: Setting, error: LabError) -> None:
+        self.failed_in_a_row += 1
+        if self.failed_in_a_row == MOST_FAILED or self.known.seen.get(setting):
+            raise error
+        self.known.failed[setting], self.failure = error.message, error
+        self.bench.close()
+
+    def _round(self) -> bool:
+        """The finalists in turn; False when the budget is spent."""
+        for setting in search.turn(self.known):
+            if not self._is_time(setting):
+                return False
+            self._candidate(setting)
+        return True
 
     def _window(self, setting: Setting, users: int, rate: float, seconds: float, doing: str) -> Observation:
         self.told(Step(self.known.windows, self.budget.windows, doing, self.budget.left_s))

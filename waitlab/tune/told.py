@@ -17,7 +17,8 @@ def headline(of: Answer) -> str:
     if of.recommended:
         return f"{of.recommended.setting}: {of.known.objective}."
     if of.nearest:
-        return f"No setting meets this objective ({of.known.objective}). The nearest: {of.nearest.setting}."
+        who = "setting that was measured" if of.is_open else "setting"
+        return f"No {who} meets this objective ({of.known.objective}). The nearest: {of.nearest.setting}."
     if not of.is_whole:
         return "Interrupted before any candidate was measured."
     return f"No setting meets this objective ({of.known.objective})."
@@ -38,7 +39,7 @@ def lines(of: Answer) -> Iterator[Line]:
     if of.rule_of_thumb:
         yield "why not", of.rule_of_thumb
     if len(of.best) > 1:
-        yield "as good", "; ".join(str(one) for one in of.best if one != (of.recommended and of.recommended.setting))
+        yield "not worse", "; ".join(str(one) for one in of.best if one != (of.recommended and of.recommended.setting))
     yield "demands", _demands(of)
     if of.scalability:
         yield "scalability", f"USL: {of.scalability.told}"
@@ -79,7 +80,8 @@ def _predicted(one: Candidate) -> str:
         else ""
     )
     memory = f", {said('mb', law.pss_mb)}" if law.pss_mb else ""
-    return f"{said('rps', law.throughput_rps)} = {law.bounds[0].text}{near}; mean {said('ms', law.mean_ms)}{memory}"
+    times = f"mean {said('ms', law.mean_ms)}, p95 {said('ms', law.p95_ms)}"
+    return f"{said('rps', law.throughput_rps)} = {law.bounds[0].text}{near}; {times}{memory}"
 
 
 def _achieved(found: Achieved) -> str:

@@ -1,6 +1,7 @@
 """`lab tune`: from a target and an objective to one recommended setting."""
 
 import json
+import math
 import os
 import signal
 import time
@@ -17,6 +18,7 @@ from rich.text import Text
 from waitlab.errors import LabError
 from waitlab.panels import output
 from waitlab.panels.printable import shown
+from waitlab.runner.cores import Share
 from waitlab.runtime.local import plan
 from waitlab.target import Target, of_lab, read, rig
 from waitlab.telemetry import cgroup
@@ -53,6 +55,8 @@ class Asked:
         """As many users as nothing else says. LabError 2 for both kinds of load."""
         if self.users and self.rate:
             raise LabError("lab tune takes --users or --rate, not both", "a closed loop, or arrivals by a schedule", 2)
+        if not all(map(math.isfinite, (self.rate, self.p95_ms, self.memory_mb))):
+            raise LabError("--rate, --p95-ms and --memory-mb are numbers", "leave out what is no limit", 2)
         users = 0 if self.rate else self.users or USERS
         return Objective(users, self.rate, self.p95_ms, self.memory_mb)
 
@@ -73,6 +77,9 @@ class Asked:
 def tune(asked: Asked, environment: Mapping[str, str], path: Path | None, as_json: bool) -> int:
     """Measure, choose, and say so; the exit status. LabError where nothing could be measured."""
     objective, target = asked.objective(), asked.read()
+    if objective.rate and target.locustfile:
+        message = f"{target.name} has a locustfile, whose users come at no rate"
+        raise LabError(message, f"say --users, or [[requests]] in {FILE} for --rate", 2)
     with output.whole_file(path, OPTION) if path else nullcontext() as file:
         found = _found(asked, objective, target, environment)
         if file:
@@ -90,13 +97,13 @@ def _found(asked: Asked, objective: Objective, target: Target, environment: Mapp
     began, known = time.monotonic(), Knowledge(objective, 0.0, target.choices.settings())
     try:
         with _interruptible(), rig(target, asked.cores, asked.allow, environment) as measures:
-            known.cores = _cores(measures.share.service)
+            known.cores = _cores(kept(target, measures.share, asked.cores))
             budget = run.Budget(run.SECONDS, run.windows(len(known.candidates)), began)
             with _progress(console(stderr=True)) as told_of:
                 is_whole = run.tune(known, measures, told_of, budget)
     except KeyboardInterrupt:
         is_whole = False
-    if not known.observations:
+    if not any(one.mean_ms for one in known.observations):
         raise LabError("interrupted before anything was measured; nothing is left running", code=INTERRUPTED)
     return answer(target, known, time.monotonic() - began, is_whole)
 
@@ -116,6 +123,11 @@ def show(found: Answer, to: Console) -> None:
         to.print(Text.assemble((f"{name:>12}  ", "dim"), (shown(words, LONGEST), style)), soft_wrap=True)
     to.print(Text(f"\n{told.headline(found)}", "bold green" if found.recommended else "bold red"), soft_wrap=True)
     to.print(Text(told.summary(found), "dim"))
+
+
+def kept(target: Target, share: Share, asked: int | None) -> frozenset[int]:
+    """The cores that the service may use: one that runs already stays where it is."""
+    return share.usable if target.kind == "running" and not asked else share.service
 
 
 def _cores(service: frozenset[int]) -> float:
