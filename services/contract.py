@@ -101,6 +101,12 @@ LONG = (
     Parameter("kb", "int", 0, 0, 64, unit="KiB of padding in each item"),
     Parameter("buffered", "bool", False),
 )
+# The same where nobody can end it early: a loop that is blocked, or a thread that makes all of it before any is sent.
+SHORT = (
+    Parameter("items", "int", 10, 1, 100, unit="items"),
+    Parameter("interval_ms", "int", 100, 0, 100, unit="milliseconds between two items"),
+    *LONG[2:],
+)
 
 # Parameters of a workload in a style that waits by blocking; what differs when the style awaits stands below it.
 # profile waits three times and a blocked gather twice, so their bound keeps every request under ten seconds.
@@ -131,9 +137,18 @@ WHEN_OFFLOADED: dict[str, tuple[Parameter, ...]] = {
     "burn": (ROUNDS, BURN_KIND, _choice("to", "processes", "queue")),
 }
 
+# How Django's ORM is asked without a driver that awaits: `aget`, or `async for` over the rows.
+ORM = _choice("orm", "aget", "for")
+
 # (stack, style, workload) -> its parameters where they are not those of the style.
 AT_ONE_STACK: dict[tuple[str, str, str], tuple[Parameter, ...]] = {
-    ("django-wsgi", "async", "query"): WORKLOADS["query"],  # a pool of asyncpg belongs to one loop
+    ("django-asgi", "async", "query"): (*WHEN_AWAITING["query"], ORM),
+    ("django-wsgi", "async", "query"): (*WORKLOADS["query"], ORM),  # a pool of asyncpg belongs to one loop
+    **{
+        (stack, style, workload): SHORT
+        for stack, style in (("fastapi", "blocked"), ("django-asgi", "blocked"), ("django-asgi", "sync"))
+        for workload in ("stream", "sse")
+    },
 }
 
 SAMPLES: dict[str, tuple[Parameter, ...]] = {

@@ -5,8 +5,8 @@ async    `async def`, an awaited call. ASGI: the event loop (3.1); WSGI: a loop 
 blocked  `async def`, a blocking call: the event loop serves nobody meanwhile. The anti-pattern, named as one
 bridged  `async def`, `sync_to_async` around a blocking call: how an async view used the ORM before 4.1
 
-The ORM's `aget` (4.1) is async/query. Django's own receivers and a synchronous middleware are settings, since each
-costs a request a thread. docs/django.md says what to look at.
+The ORM's `aget` and `async for` (4.1) are async/query. Django's own receivers and a synchronous middleware are
+settings, since each costs a request a thread. docs/django.md says what to look at.
 
 The lab's guard stands before it: a view is only called for a valid request, with every parameter given.
 """
@@ -89,11 +89,14 @@ def query(ms: int) -> Answer:
     return database.answer((found.pid, found.md5), ms)
 
 
-async def aquery(ms: int) -> Answer:
-    """The same through the ORM's asynchronous interface."""
+async def aquery(ms: int, orm: str = "aget") -> Answer:
+    """The same through the ORM's asynchronous interface, in either of its forms."""
     with asking(ms):
         try:
-            found = await napping(ms).aget(pid=OWN)
+            if orm == "aget":
+                found = await napping(ms).aget(pid=OWN)
+            else:
+                [found] = [row async for row in napping(ms).filter(pid=OWN)]
         finally:
             await sync_to_async(close)()
     return database.answer((found.pid, found.md5), ms)
@@ -190,8 +193,8 @@ async def async_sleep(ms: int) -> Answer:
 
 
 @get("/async/query")
-async def async_query(ms: int, driver: str) -> Answer:
-    return await (aquery(ms) if driver == "psycopg" else awaiting.query(ms, driver))
+async def async_query(ms: int, driver: str, orm: str) -> Answer:
+    return await (aquery(ms, orm) if driver == "psycopg" else awaiting.query(ms, driver))
 
 
 @get("/async/fetch")

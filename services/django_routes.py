@@ -48,10 +48,13 @@ def given(request: HttpRequest) -> dict[str, Any]:
 
 def sent(reply: Reply) -> HttpResponseBase:
     """What Django sends for what a view returns."""
-    if not isinstance(reply, Long):
-        return JsonResponse(reply)
-    how = HttpResponse if isinstance(reply.body, bytes) else StreamingHttpResponse
-    return how(reply.body, content_type=reply.content_type)
+    if isinstance(reply, Long) and not isinstance(reply.body, bytes):
+        return StreamingHttpResponse(reply.body, content_type=reply.content_type)
+    whole = (
+        HttpResponse(reply.body, content_type=reply.content_type) if isinstance(reply, Long) else JsonResponse(reply)
+    )
+    whole["Content-Length"] = len(whole.content)  # elsewhere a middleware's work, which a service without any lacks
+    return whole
 
 
 def refused(error: Exception) -> HttpResponse:

@@ -11,6 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from services.problem import Problem
+
+MOST_WHOLE_MS = 10_000  # whoever makes an answer whole does not notice that nobody waits for it any more
+
 Parts = TypeVar("Parts", Iterator[bytes], AsyncIterator[bytes])
 
 
@@ -42,12 +46,14 @@ class Long(Generic[Parts]):
 
 def blocking(form: Form, items: int, interval_ms: int, kb: int, buffered: bool) -> Long[Iterator[bytes]]:
     """Holds a thread between two items: the one that iterates."""
+    _check(items, interval_ms, buffered)
     parts = _parts(form, items, kb, lambda: time.sleep(interval_ms / 1000))
     return Long(form.content_type, b"".join(parts) if buffered else parts)
 
 
 async def awaiting(form: Form, items: int, interval_ms: int, kb: int, buffered: bool) -> Long[AsyncIterator[bytes]]:
     """Gives the thread back to the event loop between two items."""
+    _check(items, interval_ms, buffered)
     return await _long(form, items, kb, buffered, lambda: asyncio.sleep(interval_ms / 1000))
 
 
@@ -62,8 +68,15 @@ async def blocked(form: Form, items: int, interval_ms: int, kb: int, buffered: b
 
 async def offloaded(form: Form, items: int, interval_ms: int, kb: int, buffered: bool) -> Long[AsyncIterator[bytes]]:
     """Blocks a thread of the loop's own executor between two items."""
+    _check(items, interval_ms, buffered)
     loop = asyncio.get_running_loop()
     return await _long(form, items, kb, buffered, lambda: loop.run_in_executor(None, time.sleep, interval_ms / 1000))
+
+
+def _check(items: int, interval_ms: int, buffered: bool) -> None:
+    """Problem 400 for an answer that would be made whole for minutes."""
+    if buffered and (items - 1) * interval_ms > MOST_WHOLE_MS:
+        raise Problem(400, f"A buffered answer takes {MOST_WHOLE_MS} ms at most: ask for fewer items, or sooner.")
 
 
 def _parts(form: Form, items: int, kb: int, wait: Callable[[], None]) -> Iterator[bytes]:

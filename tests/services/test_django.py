@@ -46,6 +46,7 @@ def threads_held(stack: Stack, target: str) -> int:
         ("/async/sleep?ms=600", {"receivers": False, "middleware": "sync"}, 1),
         ("/bridged/sleep?ms=600", {"receivers": False}, 1),
         ("/async/query?ms=600", {"receivers": False}, 1),
+        ("/async/query?ms=600&orm=for", {"receivers": False}, 1),
         ("/bridged/query?ms=600", {"receivers": False}, 1),
         ("/async/query?ms=600&driver=asyncpg", {"receivers": False}, 0),
     ],

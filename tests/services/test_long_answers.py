@@ -28,9 +28,13 @@ KINDS = {
     "uvicorn": {**FASTAPI, "SERVER": "uvicorn"},
     "asgi": {**FASTAPI, "SERVER": "gunicorn"},
     "hypercorn": {**FASTAPI, "SERVER": "hypercorn"},
+    "django-wsgi": {"SERVICE": "django-wsgi", "APP": "services.django_app:wsgi", "SERVER": "gunicorn"},
+    "django-asgi": {**FASTAPI, "SERVICE": "django-asgi", "APP": "services.django_app:asgi", "SERVER": "uvicorn"},
 }
-# gthread parses as sync does; what it does besides is in test_every_server.py.
-SERVED = [pytest.param(kind, marks=pytest.mark.long if kind == "gthread" else ()) for kind in KINDS]
+# gthread parses as sync does, and Django stands behind the same servers; what gthread does besides is in
+# test_every_server.py.
+LONG = ("gthread", "django-wsgi", "django-asgi")
+SERVED = [pytest.param(kind, marks=pytest.mark.long if kind in LONG else ()) for kind in KINDS]
 has_websockets = pytest.mark.parametrize("served", ["uvicorn", "asgi", "hypercorn"], indirect=True)
 ITEMS, INTERVAL_S = 4, 0.15
 MOST_GROWTH = 48 * 2**20  # bytes of a worker, whatever is sent to it
@@ -240,7 +244,8 @@ def test_handshakes_that_are_none(unharmed: Served) -> None:
         with closing(opened(unharmed)) as sock:
             sock.sendall(UPGRADE.format(**asked).encode())
             answer = everything(sock)
-            assert refused(answer) or (asked["path"] == "/healthz" and not is_asgi(unharmed)), (asked, answer[:200])
+            is_request = asked["path"] in ("/healthz", "/async/sleep") and not is_asgi(unharmed)  # WSGI has no upgrades
+            assert refused(answer) or is_request, (asked, answer[:200])
 
 
 def frame(first: int, payload: bytes, *, masked: bool = True) -> bytes:

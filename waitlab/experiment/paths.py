@@ -54,7 +54,8 @@ def _fastapi() -> Iterator[tuple[str, tuple[str, ...]]]:
 def _django() -> Iterator[tuple[str, tuple[str, ...]]]:
     for style, absent in _DJANGO_HAS_NO.items():
         for workload in PARAMETERS.keys() - set(absent):
-            yield f"/{style}/{workload}", PARAMETERS[workload] + (("sensitive",) if style == "bridged" else ())
+            more = ("orm",) if f"/{style}/{workload}" == "/async/query" else ()
+            yield f"/{style}/{workload}", PARAMETERS[workload] + (("sensitive",) if style == "bridged" else more)
 
 
 # service -> path -> names of its parameters
@@ -63,7 +64,8 @@ OFFERED: dict[str, dict[str, tuple[str, ...]]] = {
     | {f"/async/{workload}": PARAMETERS[workload] for workload in _FLASK_AWAITS},
     "fastapi": dict(_fastapi()),
     "django-wsgi": {path: names for path, names in _django() if path.startswith("/sync/")}
-    | {f"/async/{workload}": PARAMETERS[workload] for workload in (*_FLASK_AWAITS, "query")},
+    | {f"/async/{workload}": PARAMETERS[workload] for workload in _FLASK_AWAITS}
+    | {path: names for path, names in _django() if path == "/async/query"},
     "django-asgi": dict(_django()),
 }
 
