@@ -51,6 +51,21 @@ toys = Mount("/toys", routes=[Route("/{name}", kite)])
 app = Starlette(routes=[Route("/kites/{name}", kite), toys, Route("/held", held)])
 """
 
+BARE_ASGI = """
+import asyncio, time
+from concurrent.futures import ThreadPoolExecutor
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    if scope["path"] == "/own":
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    if scope["path"] == "/handed":
+        await asyncio.to_thread(time.sleep, 0.5)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+
 BARE_WSGI = """
 def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])

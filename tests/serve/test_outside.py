@@ -11,7 +11,7 @@ import pytest
 
 from tests.serve import strangers
 from tests.serve.served import total
-from tests.serve.strange_apps import BARE_WSGI, FLASK_APP, STARLETTE_APP, place
+from tests.serve.strange_apps import BARE_ASGI, BARE_WSGI, FLASK_APP, STARLETTE_APP, place
 from tests.serve.strangers import Stranger, stranger
 from tests.waiting import wait_for
 from waitlab import process
@@ -90,6 +90,22 @@ def test_tokens_and_loop_lag_are_seen_and_ttin_does_not_stop_a_lone_uvicorn(tmp_
         os.kill(served.popen.pid, signal.SIGTTIN)
         wait_for(lambda: "uvicorn cannot change their number" in served.log.read_text(), "a refusal")
         assert served.get("/kites/blue")[0] == 200
+
+
+def test_a_bare_loop_is_up_before_its_first_request_and_its_threads_are_seen(tmp_path: Path, python: Path) -> None:
+    place(tmp_path, BARE_ASGI, "toys")
+    with (
+        stranger(tmp_path, "toys", python, "toys:app", "--server", "uvicorn") as served,
+        ThreadPoolExecutor(4) as users,
+    ):
+        asked = [users.submit(served.get, "/handed") for _ in range(4)]
+        wait_for(lambda: total(served.scrape(), names.EXECUTOR_BUSY) == 4, "busy threads", 5)
+        assert total(served.scrape(), names.EXECUTOR_THREADS) > 4
+        assert {one.result()[0] for one in asked} == {200}
+        served.get("/own")
+        asked = [users.submit(served.get, "/handed") for _ in range(4)]
+        wait_for(lambda: total(served.scrape(), names.EXECUTOR_WAITING) == 2, "two that wait for a thread", 5)
+        assert {one.result()[0] for one in asked} == {200}
 
 
 def test_workers_come_and_go_by_signals_and_a_killed_one_is_replaced(tmp_path: Path, python: Path) -> None:

@@ -39,6 +39,9 @@ KINDS = {
 }
 
 
+HAVE_THREADS = ("sync", "gthread", "preload", "hypercorn-wsgi")
+
+
 def test_the_environment_has_nothing_of_ours(python: Path) -> None:
     code = "import importlib.util as u; print([n for n in ('waitlab', 'prometheus_client', 'pip') if u.find_spec(n)])"
     assert strangers.run(python, code).strip() == "[]"
@@ -50,6 +53,8 @@ def test_a_strangers_application_is_measured_under_every_server(tmp_path: Path, 
     place(tmp_path, source)
     workers = 2 if "2" in words else 1
     with stranger(tmp_path, "bakery", python, "bakery:app", *words) as served:
+        known = total(served.scrape(), names.WORKER_THREADS) > 0
+        assert known == (kind in {"sync", "gthread"}), "before the first request"
         assert served.send(40, path) == [200] * 40
         assert served.get("/nothing/of/the/kind")[0] == 404
         wait_for(lambda: served.totals()[1] == 41, "41 completed requests")
@@ -63,6 +68,7 @@ def test_a_strangers_application_is_measured_under_every_server(tmp_path: Path, 
         assert total(samples, names.SERVICE_WORKERS, state="alive") == workers
         assert total(samples, names.ACCEPT_QUEUE_LIMIT) > 0
         assert total(samples, names.TELEMETRY_DEGRADED) == 0
+        assert (total(samples, names.WORKER_THREADS) > 0) == (kind in HAVE_THREADS)
         asked = {worker: labels["service"] for worker, labels in labels_of(served).items()}
         assert asked == dict.fromkeys(["", *map(str, range(1, workers + 1))], "bakery")
 

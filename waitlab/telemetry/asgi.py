@@ -92,10 +92,9 @@ class MeasuredAsgi:
 
         try:
             await self.app(scope, receive, listening_send)
-        except Exception:
+        finally:
             if not started:
-                worker.serving()  # the server takes this as "knows no lifespan" and serves
-            raise
+                worker.serving()  # raised or returned: the server takes both as "knows no lifespan" and serves
 
 
 def _client_is_gone(receive: Receive, send: Send) -> bool:

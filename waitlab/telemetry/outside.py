@@ -82,6 +82,8 @@ class Start:
     def _serve(self) -> None:
         self.here()
         serving()
+        with _degrading("its threads are not watched"):  # of a gunicorn that loads the code in its workers
+            _watch_threads(sys._getframe())
 
     def _begin(self) -> None:
         from waitlab.telemetry.worker import WorkerSettings  # noqa: PLC0415  it needs what `isolated` brings
@@ -176,6 +178,8 @@ class OutsideAsgi(MeasuredAsgi):
             with _degrading("its event loop is not watched"):
                 _watch_tokens()
                 current.worker.watch_loop()
+            with _degrading("its executor is not watched"):
+                _watch_executor()
         if scope["type"] != "lifespan":  # a server may be told to leave that out
             serving()
         await super().__call__(scope, receive, send)
@@ -258,15 +262,18 @@ def _stop(pid: int) -> None:
 
 
 def _watch_threads(frame: FrameType | None) -> None:
-    """gunicorn's worker stands on the stack of every request: its thread pool, or that it has one thread alone."""
+    """Whose threads run requests stands on the stack of each: gunicorn's worker, or else the executor of a loop."""
     base = sys.modules.get("gunicorn.workers.base")
-    while base is not None and frame is not None:
+    while frame is not None and not watched.worker_threads:
         worker = frame.f_locals.get("self")
-        if isinstance(worker, base.Worker):
+        if base is not None and isinstance(worker, base.Worker):
             if pool := getattr(worker, "tpool", None):
                 watched.worker_threads = WatchedExecutor(pool)
             elif any(kind.__name__ == "SyncWorker" for kind in type(worker).__mro__):
                 watched.worker_threads = 1
+            return
+        if frame.f_code.co_name == "_worker" and (pool := frame.f_locals.get("executor_reference", lambda: None)()):
+            watched.worker_threads = WatchedExecutor(pool)
             return
         frame = frame.f_back
 
@@ -277,6 +284,22 @@ def _watch_tokens() -> None:
         from anyio import to_thread  # noqa: PLC0415  the application's own
 
         telemetry.watch_limiter(to_thread.current_default_thread_limiter())
+
+
+def _watch_executor() -> None:
+    """The loop's own threads (`asyncio.to_thread`), and whatever the application puts in their place later on."""
+    import asyncio  # noqa: PLC0415  must not precede gevent's patching
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    loop: Any = asyncio.get_running_loop()
+    put = loop.set_default_executor
+
+    def watching(executor: Any) -> None:
+        put(executor)
+        telemetry.watch_executor(executor)
+
+    watching(getattr(loop, "_default_executor", None) or ThreadPoolExecutor(thread_name_prefix="asyncio"))
+    loop.set_default_executor = watching
 
 
 def _frame_of(function: str, frame: FrameType | None) -> bool:
