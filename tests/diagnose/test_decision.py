@@ -15,6 +15,7 @@ FREE = Places(size=40, used=4, waiting=0, full_ratio=0, waiting_ratio=0)
 FULL = Places(size=40, used=40, waiting=60, full_ratio=1, waiting_ratio=1)
 CALM = Connections(unaccepted=0, unread=0.1, queued_ratio=0, answering=4)
 ONE = Connections(unaccepted=0, unread=0, queued_ratio=0, answering=1)
+UNREAD = Connections(unaccepted=0, unread=1, queued_ratio=1, answering=0)
 QUEUED = Connections(unaccepted=8, unread=0, queued_ratio=1, answering=2)
 LOOP = WorkerFigures("1", cores=0.1, rps=20, in_flight=4, late_ratio=0.02, lag_s=0.004, has_loop=True)
 PLAIN = WorkerFigures("1", cores=0.05, rps=5, in_flight=1, has_loop=False, threads=Places(1, 0.5, 0, 0.2, 0))
@@ -44,6 +45,12 @@ POLLING = WorkerFigures("1", cores=0.02, has_loop=True, in_loop_ratio=1.0)
 LITTLE = replace(CALM, answering=0.3)
 SLOW = replace(QUEUED, answering=0, slow=2, slow_ratio=1)
 HELD = replace(FULL, waiting=0, waiting_ratio=0)
+CROWDED = replace(BUSY, cores=0.55, delayed=0.43)
+MUCH = replace(BUSY, cores=0.86)
+TURNS = replace(MUCH, delayed=0.3)
+ALONE = replace(LOOP, cores=0.97, in_flight=1)
+IDLE = replace(LOOP, cores=0.0, in_flight=0)
+THREADED = Connections(unaccepted=0, unread=6, queued_ratio=1, answering=4, slow=3, slow_ratio=1)
 BARELY = replace(FULL, full_ratio=0.7)
 
 
@@ -85,6 +92,21 @@ def labelled() -> Iterator[tuple[str, Limit, Figures]]:
     yield "no worker", Limit.UNKNOWN, seen()
     yield "a queue that nothing explains", Limit.UNKNOWN, seen(PLAIN, connections=QUEUED)
     yield "nearly all CPU", Limit.UNKNOWN, seen(replace(LOOP, cores=0.85))
+    yield "nearly all of one process", Limit.UNKNOWN, seen(replace(LOOP, cores=0.88), cores_given=4.0)
+    yield "one user, and a worker that rests", Limit.UNKNOWN, seen(ALONE, IDLE, cores_given=4.0, connections=ONE)
+    yield "a loop that is late while it computes", Limit.UNKNOWN, seen(replace(LOOP, late_ratio=0.45, cores=0.5))
+    yield (
+        "a process that waits for a core",
+        Limit.CPU,
+        seen(CROWDED, cores_given=2.0, connections=QUEUED, busy_ratio=1.0),
+    )
+    yield (
+        "a process that waits for its turn",
+        Limit.CPU,
+        seen(TURNS, cores_given=2.0, connections=QUEUED, busy_ratio=0.6),
+    )
+    yield "busy workers that compute much", Limit.UNKNOWN, seen(MUCH, cores_given=2.0, connections=QUEUED)
+    yield "a loop that waits for a core", Limit.UNKNOWN, seen(replace(LOOP, late_ratio=0.6, cores=0.2, delayed=0.4))
     yield "a loop that is late now and then", Limit.UNKNOWN, seen(replace(LOOP, late_ratio=0.2))
     yield "a pool that is full now and then", Limit.UNKNOWN, seen(replace(LOOP, pools=Places(5, 4, 1, 0.4, 0.4)))
     yield "a generator with little left", Limit.UNKNOWN, seen(LOOP, generator_ratio=0.8)
@@ -99,6 +121,9 @@ def from_outside() -> Iterator[tuple[str, Limit, Figures]]:
     yield "from outside: threads", Limit.WORKERS, outside(POLLING, connections=QUEUED)
     yield "from outside: sync workers", Limit.WORKERS, outside(PLAIN, PLAIN, connections=QUEUED)
     yield "from outside: slow clients", Limit.SLOW_CLIENTS, outside(PLAIN, PLAIN, connections=SLOW)
+    yield "from outside: slow clients of threads", Limit.SLOW_CLIENTS, outside(POLLING, connections=THREADED)
+    yield "from outside: one of them", Limit.WORKERS, outside(POLLING, connections=replace(THREADED, slow=1))
+    yield "from outside: a body that nobody reads", Limit.UNKNOWN, outside(PLAIN, PLAIN, connections=UNREAD)
     yield "from outside: CPU", Limit.CPU, outside(replace(PLAIN, cores=0.98), connections=QUEUED)
     yield "from outside: sync workers with room", Limit.NONE, outside(PLAIN, PLAIN, connections=ONE)
     yield "from outside: workers with threads that show nothing", Limit.UNKNOWN, outside(PLAIN, PLAIN)

@@ -101,6 +101,11 @@ def test_a_worker_that_is_new_or_gone_has_changed() -> None:
     assert moments.figures("shop", [first, last], 1.0, None).changed == 2
 
 
+def test_a_worker_whose_process_is_another_has_changed() -> None:
+    first, last = (Moment(at, {}, cpu_s={"1": 5.0 - at}, pids={"1": pid}) for at, pid in ((0.0, 70), (1.0, 71)))
+    assert moments.figures("shop", [first, last], 1.0, None).changed == 1
+
+
 def test_errors_are_a_share_of_the_answers_of_the_watch() -> None:
     def answers(good: int, bad: int) -> dict[str, float]:
         name = "http_server_request_duration_seconds_count"

@@ -31,6 +31,8 @@ class OneLab:
         raise NotImplementedError
 
     def listeners(self, service: str) -> list[Listener]:
+        if service not in {"shop", "theirs"}:
+            return []
         return [
             Listener("", "", 0.0, Metrics("")),
             Listener("", "1", 0.0, Metrics(""), 7),
@@ -91,6 +93,12 @@ def test_of_a_service_elsewhere_the_kernel_shows_nothing(tmp_path: Path) -> None
     assert found.upstream_places() is None
 
 
+def test_a_users_service_that_announces_itself_in_the_lab(tmp_path: Path) -> None:
+    found = sources.of_lab(OneLab(tmp_path, "http://127.0.0.1:1"), "theirs")
+    assert (found.port, found.upstream, found.shows_pools) == (None, "", False)
+    assert len(found.listeners()) == 3
+
+
 def test_a_service_that_the_lab_does_not_have(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="no running service 'shopp'") as found:
         sources.of_lab(OneLab(tmp_path, ""), "shopp")
@@ -118,8 +126,17 @@ def test_a_service_that_lab_serve_has_is_found_by_its_address(tmp_path: Path) ->
     try:
         assert sources.served_at("http://localhost:8123", tmp_path) == run_dir
         assert sources.served_at("http://127.0.0.1:8124", tmp_path) is None
+        (run_dir / "serve.json").write_text('{"service": "shop", "url": "http://192.0.2.1:8123"}')
+        assert sources.served_at("http://192.0.2.2:8123", tmp_path) is None
     finally:
         claim.release()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://127.0.0.1:x", "http://[::1:80"])
+def test_what_is_no_address(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
+    with pytest.raises(LabError, match="is no address"):
+        diagnosed.run(url, 3.0, as_json=False)
 
 
 @pytest.mark.parametrize(

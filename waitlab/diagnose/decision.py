@@ -1,5 +1,6 @@
 """Which of the limits that the figures show is the one that binds: the others are mostly its consequences."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from waitlab.diagnose import cures, limits
@@ -18,6 +19,7 @@ FOLLOWS: dict[Limit, frozenset[Limit]] = {
     Limit.THREAD_POOL: frozenset({Limit.WORKERS}),
     Limit.SLOW_CLIENTS: frozenset({Limit.WORKERS}),
 }
+BEHIND_CPU = FOLLOWS[Limit.CPU] - {Limit.CPU, Limit.SKEW}  # what a CPU that is nearly full might explain
 DOUBT = 0.7  # what confidence is worth after each thing that speaks against it
 TOLD = 0.5  # below it nothing is told
 STEAL = 0.2  # another machine takes so much that waits mean little, as `lab run` has it for requests that wait
@@ -51,8 +53,9 @@ def decide(seen: Figures) -> Verdict:
     rivals = [other for other in others if other.limit not in FOLLOWS.get(first.limit, frozenset())]
     doubts = (*_noise(seen), *(f"{other.limit.value}: {other.says[0]}" for other in rivals))
     confidence = first.weight * DOUBT ** len(doubts)
-    if confidence < TOLD:
-        return _unknown((f"{first.limit.value} is likely: {first.says[0]}", *doubts), found)
+    computing = _computing(seen, min) if first.limit in BEHIND_CPU else ()
+    if computing or confidence < TOLD:
+        return _unknown((f"{first.limit.value} is likely: {first.says[0]}", *computing, *doubts), found)
     return Verdict(first.limit, confidence, first.says, tuple(others), doubts, cures.of(first))
 
 
@@ -115,12 +118,22 @@ def _unseen(seen: Figures) -> tuple[str, ...]:
     one_each = all(one.threads is not None and one.threads.size == 1 for one in seen.workers)
     if shown or one_each or not (seen.telemetry or limits.takes_many(seen)):
         return ()
-    return ("connection pools of its own would not show here: a full one looks like work that takes long",)
+    return ("pools of its own (connections, threads) would not show here: a full one looks like work that takes long",)
+
+
+def _computing(seen: Figures, of_all: Callable[[Iterable[float]], float]) -> tuple[str, ...]:
+    """Whether nearly all CPU is used: of the service, or of what one process can by all or by any of its workers."""
+    doubts = []
+    if seen.cores_given and (ratio := (seen.cores or 0.0) / seen.cores_given) >= NEARLY_FULL:
+        doubts.append(f"it uses {ratio:.0%} of its CPU, which is nearly all")
+    if (used := of_all(one.cores or 0.0 for one in seen.workers)) >= NEARLY_FULL:
+        doubts.append(f"a worker uses {used:.2f} of a core, which is nearly all that one Python process can")
+    return tuple(doubts)
 
 
 def _near(seen: Figures) -> tuple[str, ...]:
     """What is neither free nor full."""
-    doubts = []
+    doubts = [*_computing(seen, max)]
     if (waits := limits.queued(seen)) > SELDOM:
         doubts.append(f"requests wait in front of the workers at {waits:.0%} of the looks, and nothing shows why")
     for kind in ("threads", "tokens", "executor", "pools", "calls"):
@@ -129,8 +142,6 @@ def _near(seen: Figures) -> tuple[str, ...]:
             doubts.append(
                 f"requests wait for {kind} at {places.waiting_ratio:.0%} of the looks, which is less than often"
             )
-    if seen.cores_given and (ratio := (seen.cores or 0.0) / seen.cores_given) >= NEARLY_FULL:
-        doubts.append(f"it uses {ratio:.0%} of its CPU, which is nearly all")
     late = max((one.late_ratio or 0.0 for one in seen.workers), default=0.0)
     if late >= limits.SOMEWHAT_LATE:
         doubts.append(f"an event loop was late for {late:.0%} of the time, which is more than it should")

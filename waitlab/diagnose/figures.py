@@ -22,13 +22,15 @@ class Places:
 class WorkerFigures:
     """One worker over the watch. None = not known.
 
-    `cores`: CPU seconds a second, its own children's too. `late_ratio`: the share of the time for which its event loop
+    `cores`: CPU seconds a second, its own children's too; `delayed`: of those for which its threads could have computed
+    and had no core. `late_ratio`: the share of the time for which its event loop
     was late; `lag_s` the worst lag. `in_loop_ratio`: the share of the looks at which its main thread waited for events,
     as an event loop with nothing to do does. `pools`: database connections; `calls`: those under way to the outside.
     """
 
     name: str
     cores: float | None = None
+    delayed: float | None = None
     rps: float | None = None
     in_flight: float | None = None
     late_ratio: float | None = None
@@ -40,6 +42,11 @@ class WorkerFigures:
     executor: Places | None = None
     pools: Places | None = None
     calls: Places | None = None
+
+    @property
+    def ready(self) -> float:
+        """The share of a core that it would have used, had it been alone."""
+        return (self.cores or 0.0) + (self.delayed or 0.0)
 
     @property
     def places(self) -> tuple[Places, ...]:

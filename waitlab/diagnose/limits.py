@@ -13,6 +13,7 @@ SELDOM, OFTEN = 0.25, 0.6
 NEARLY_FULL, FULL = 0.80, 0.92
 # The cores a service runs on are taken, and no small part of it by the service itself.
 ALL_BUSY, OWN_PART = 0.97, 0.4
+MOSTLY_BUSY = 0.85  # enough where the service's processes are known to wait for them
 # A loop that computes is late as well: only one that is late while its process rests is blocked.
 RESTS = 0.7
 # The share of the time for which a loop was late: a healthy one stays below 0.05, its timers' own grain.
@@ -66,19 +67,35 @@ def cpu(seen: Figures) -> Evidence | None:
     ratio = seen.cores / seen.cores_given if seen.cores_given else 0.0
     if ratio >= FULL:
         return Evidence(Limit.CPU, (_cores(seen),), weight(ratio, FULL, 1.0), "cores")
-    working = [one.cores for one in seen.workers if one.cores is not None and not _is_idle(one)]
-    if working and min(working) >= FULL:
-        each = f"each of {len(working)} busy workers uses {min(working):.2f} of a core: one Python process, one core"
-        return Evidence(Limit.CPU, (each, _cores(seen)), weight(min(working), FULL, 1.0), "process")
+    if found := _of_each(seen):
+        return found
     if (seen.busy_ratio or 0.0) >= ALL_BUSY and ratio >= OWN_PART:
         others = f"its cores are busy {seen.busy_ratio:.0%} of the time, {ratio:.0%} with this service"
         return Evidence(Limit.CPU, (others,), weight(seen.busy_ratio or 0.0, ALL_BUSY, 1.0), "shared")
     return None
 
 
+def _of_each(seen: Figures) -> Evidence | None:
+    """Every process computes all the time, or would: it waits for its turn, or for a core that others have."""
+    least = min(seen.workers, key=lambda one: one.ready, default=None)
+    if least is None or least.ready < FULL:
+        return None
+    used, sure = min(one.cores or 0.0 for one in seen.workers), weight(least.ready, FULL, 1.0)
+    ready = f"{min(1.0, least.ready):.0%} of the time"
+    says = f"each of {_some(len(seen.workers), 'worker')} computed or was ready to for {ready}"
+    if used >= NEARLY_FULL:
+        told = f"{says}, and used {used:.2f} of a core: one Python process, one core"
+        return Evidence(Limit.CPU, (told, _cores(seen)), sure, "process")
+    if (seen.busy_ratio or 0.0) < MOSTLY_BUSY:
+        return None
+    told = f"{says}, and got {used:.2f} of a core: they are busy {seen.busy_ratio:.0%} of the time"
+    return Evidence(Limit.CPU, (told,), sure, "shared")
+
+
 def loop(seen: Figures) -> Evidence | None:
     """A loop that is late for much of the time, while its process does not compute."""
     late = [one for one in seen.workers if (one.late_ratio or 0.0) >= LATE and (one.cores or 0.0) < RESTS]
+    late = [one for one in late if (one.late_ratio or 0.0) - one.ready >= SOMEWHAT_LATE]
     if late:
         worst = max(late, key=lambda one: one.late_ratio or 0.0)
         ratio, lag_s = worst.late_ratio or 0.0, worst.lag_s or 0.0
@@ -149,10 +166,15 @@ def workers(seen: Figures) -> Evidence | None:
 
 
 def _workers_from_outside(seen: Figures) -> Evidence | None:
-    """Requests wait, nobody computes, and every worker is one without a loop, or one whose loop is free."""
+    """Requests wait, nobody computes, and every worker is one without a loop, or one whose loop is free.
+
+    They wait for others: what lies unread is no queue where it is the body of the only request that there is.
+    """
     free = [one for one in seen.workers if one.has_loop and (one.in_loop_ratio or 0.0) > 1 - OFTEN]
     plain = [one for one in seen.workers if one.has_loop is False]
     if not seen.workers or len(free) + len(plain) < len(seen.workers) or queued(seen) < OFTEN:
+        return None
+    if (held := seen.connections) and max(held.unaccepted, held.answering / len(seen.workers)) < OFTEN:
         return None
     kind = "workers" if plain and not takes_many(seen) else "threads"
     what = "each takes one request at a time" if kind == "workers" else "no event loop of them is blocked"
@@ -166,7 +188,7 @@ def _workers_from_outside(seen: Figures) -> Evidence | None:
 def slow_clients(seen: Figures) -> Evidence | None:
     """Clients that send or take bit by bit hold at least half of the places, and others wait for one."""
     held, places = seen.connections, seen.together("threads")
-    size = places.size if places else sum(one.has_loop is False for one in seen.workers)
+    size = places.size if places else _places_from_outside(seen)
     waits = max(queued(seen), places.waiting_ratio if places else 0.0)
     if held is None or not size or held.slow < HELD_UP * size or min(waits, held.slow_ratio) < OFTEN:
         return None
@@ -178,9 +200,17 @@ def slow_clients(seen: Figures) -> Evidence | None:
     return Evidence(Limit.SLOW_CLIENTS, says, weight(min(waits, held.slow_ratio), OFTEN, 0.95))
 
 
+def _places_from_outside(seen: Figures) -> float:
+    """As many as workers without a loop; behind a loop that is free threads work, all of which have a request now."""
+    plain = sum(one.has_loop is False for one in seen.workers)
+    if plain or seen.telemetry or not seen.connections:
+        return plain
+    return max(seen.connections.answering, seen.connections.slow)
+
+
 def skew(seen: Figures) -> Evidence | None:
     """One worker has more than it can do, while another has half of what it needs for that free."""
-    loaded = [one for one in seen.workers if _load(one) >= 1.0]
+    loaded = [one for one in seen.workers if _load(one) >= 1.0 and _is_asked_more(seen, one)]
     spare = [one for one in seen.workers if _load(one) <= SPARE]
     if not loaded or not spare:
         return None
@@ -243,8 +273,10 @@ def _load(one: WorkerFigures) -> float:
     return max(found)
 
 
-def _is_idle(one: WorkerFigures) -> bool:
-    return (one.cores or 0.0) < 0.05 and not one.in_flight
+def _is_asked_more(seen: Figures, one: WorkerFigures) -> bool:
+    """Whether a worker has more than one request, or requests wait for any: one alone is no overload."""
+    more = takes_many(seen) if one.in_flight is None else one.in_flight > 1 + SELDOM
+    return more or queued(seen) >= OFTEN
 
 
 def _busy(one: WorkerFigures) -> str:

@@ -22,9 +22,10 @@ Kinds = tuple[str, str, str]
 class Moment:
     """One look. A key of `pages`, `in_loop` and `cpu_s` is a worker's name; None = this cannot be known here.
 
-    `cpu_s`: CPU seconds until now, of a worker and all below it; `cores`: the ticks of the service's cores by mode;
-    `senders`: thread of a process that sends load -> its CPU seconds; `load_ratio`: of the load's own exporter, by
-    process; `load_requests`: what it has asked this service; `pages_s`: how long its pages took.
+    `cpu_s`: CPU seconds until now, of a worker and all below it; `delayed_s`: for which it had no core; `pids`: its
+    process; `cores`: the ticks of the service's cores by mode; `senders`: what sends load, by thread where those
+    compute at once -> its CPU seconds; `load_ratio`: of the load's own exporter, by process; `load_requests`: what
+    it has asked this service; `pages_s`: how long its pages took.
     """
 
     at: float
@@ -34,6 +35,8 @@ class Moment:
     in_loop: Mapping[str, bool] = field(default_factory=dict)
     has_loop: Mapping[str, bool] = field(default_factory=dict)
     cpu_s: Mapping[str, float] = field(default_factory=dict)
+    delayed_s: Mapping[str, float] = field(default_factory=dict)
+    pids: Mapping[str, int] = field(default_factory=dict)
     cores: Sequence[int] = ()
     senders: Mapping[str, float] = field(default_factory=dict)
     load_ratio: Mapping[str, float] = field(default_factory=dict)
@@ -69,7 +72,7 @@ def figures(
         telemetry=telemetry,
         shows_pools=shows_pools,
         workers=workers,
-        changed=len(first.workers ^ last.workers),
+        changed=max(len(first.workers ^ last.workers), len({*first.pids.values()} - {*last.pids.values()})),
         rps=sum(one.rps or 0.0 for one in workers) if telemetry else None,
         error_ratio=_errors(first, last) if telemetry else None,
         cores=sum(cores) if cores else None,
@@ -90,7 +93,8 @@ def _worker(name: str, moments: Sequence[Moment]) -> WorkerFigures:
     looped = [moment.in_loop[name] for moment in moments if name in moment.in_loop]
     known = WorkerFigures(
         name=name,
-        cores=_cores(name, moments),
+        cores=_rate([(moment.at, moment.cpu_s[name]) for moment in moments if name in moment.cpu_s]),
+        delayed=_rate([(moment.at, moment.delayed_s[name]) for moment in moments if name in moment.delayed_s]),
         has_loop=next((moment.has_loop[name] for moment in moments if name in moment.has_loop), None),
         in_loop_ratio=_share(looped) if looped else None,
     )
@@ -106,6 +110,7 @@ def _inside(known: WorkerFigures, pages: Sequence[tuple[float, Metrics]]) -> Wor
     pools = {pool for page in every for pool in page.by("pool", names.POOL_MAX)}
     return WorkerFigures(
         name=known.name,
+        delayed=known.delayed,
         cores=known.cores if known.cores is not None else _grown(first, last, names.WORKER_CPU) / seconds,
         rps=(done - had) / seconds,
         in_flight=_mean([page.total(names.ACTIVE_REQUESTS) for page in every]),
@@ -121,8 +126,8 @@ def _inside(known: WorkerFigures, pages: Sequence[tuple[float, Metrics]]) -> Wor
     )
 
 
-def _cores(name: str, moments: Sequence[Moment]) -> float | None:
-    read = [(moment.at, moment.cpu_s[name]) for moment in moments if name in moment.cpu_s]
+def _rate(read: Sequence[tuple[float, float]]) -> float | None:
+    """Seconds a second between the first time and the last; a thread that has ended takes its own along."""
     if len(read) < 2:
         return None
     (began, had), (ended, has) = read[0], read[-1]

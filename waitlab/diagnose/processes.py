@@ -13,29 +13,31 @@ _TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 _EPOLL = "anon_inode:[eventpoll]"
 # epoll_wait, epoll_pwait and epoll_pwait2, by which every event loop of Linux waits.
 _WAITS = {"x86_64": ("232", "281", "441"), "aarch64": ("22", "441")}.get(platform.machine(), ())
+_WAITS_IN = ("ep_poll", "do_epoll_wait")  # the function of the kernel, by its releases
 
 
 def workers(port: int) -> list[int]:
-    """The processes that accept connections on a port: the children of its master that hold it, or it alone."""
+    """The processes that accept connections on a port: the children of its master that hold it, or it alone.
+
+    A master whose own loop accepts is alone, too: what it has forked holds the socket, and never uses it.
+    """
     held = processes.holders(port)
     parents = {pid: _parent(pid) for pid in held}
     masters = {pid for pid in held if parents[pid] not in held}
-    return [pid for pid in held if parents[pid] in masters] or sorted(masters)
+    alone = {pid for pid in masters if has_loop(pid, port)}
+    return sorted([*alone, *(pid for pid in held if parents[pid] in masters - alone)] or masters)
 
 
-def has_loop(pid: int) -> bool | None:
-    """Whether it holds what an event loop waits with, and has not just inherited it; None when it may not be looked at.
+def has_loop(pid: int, port: int) -> bool | None:
+    """Whether it accepts on this port with what an event loop waits with; None when it may not be looked at.
 
-    A master may have a loop for its own ends: a worker that it forks has that too, and never uses it.
+    Others that it holds say nothing: a worker inherits its master's, and a view may run a loop of its own.
     """
+    doors = {f"ino:{int(inode):x}" for listening, inode in ports.listeners() if listening == port}
     try:
-        own = _loops(pid)
-        parent = _parent(pid)
-        if own and ports.sockets(pid) & ports.sockets(parent):
-            own -= _loops(parent)
+        return any(not doors.isdisjoint(_words(Path(f"/proc/{pid}/fdinfo/{loop}"))) for loop in _loops(pid))
     except OSError:
         return None
-    return bool(own)
 
 
 def is_in_loop(pid: int) -> bool | None:
@@ -43,6 +45,9 @@ def is_in_loop(pid: int) -> bool | None:
     with suppress(OSError):
         words = Path(f"/proc/{pid}/syscall").read_text().split()
         return words[0] in _WAITS if words and _WAITS else None
+    with suppress(OSError):  # where Yama keeps that for debuggers, as Ubuntu has it, this is still shown
+        place = Path(f"/proc/{pid}/wchan").read_text()
+        return place in _WAITS_IN if place not in ("", "0") else None
     return None
 
 
@@ -50,6 +55,14 @@ def cpu_s(pid: int) -> float | None:
     """CPU seconds of a process and of all below it; None when it is gone."""
     found = processes.tree(pid)
     return found.cpu_s if found else None
+
+
+def delayed_s(pid: int) -> float | None:
+    """Seconds for which its threads were ready and had no core; None when it is gone, or the kernel does not count."""
+    with suppress(OSError):
+        rows = [_words(task / "schedstat") for task in Path(f"/proc/{pid}/task").iterdir()]
+        return sum(int(row[1]) for row in rows if row) / 1e9 if any(rows) else None
+    return None
 
 
 def holding(inodes: set[int], but: Iterable[int]) -> list[int]:
@@ -60,10 +73,12 @@ def holding(inodes: set[int], but: Iterable[int]) -> list[int]:
 
 
 def thread_seconds(pid: int) -> dict[str, float]:
-    """Thread -> CPU seconds, of a process; nothing of one that is gone."""
+    """Thread -> CPU seconds, of a process; nothing of one that is gone. Python's take turns (its GIL): they are one."""
     found = {}
+    process = Path(f"/proc/{pid}")
     with suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
+        is_python = (process / "exe").readlink().name.startswith(("python", "pypy"))
+        for task in [process] if is_python else (process / "task").iterdir():
             with suppress(OSError):  # it ends while we look
                 fields = (task / "stat").read_bytes().rpartition(b")")[2].split()
                 found[task.name] = (int(fields[11]) + int(fields[12])) * _TICK_SECONDS
@@ -90,6 +105,12 @@ def _parent(pid: int) -> int:
 def _loops(pid: int) -> set[str]:
     """The descriptors by which a process waits for events."""
     return {found.name for found in Path(f"/proc/{pid}/fd").iterdir() if _link(found) == _EPOLL}
+
+
+def _words(file: Path) -> list[str]:
+    with suppress(OSError):  # what it is about has ended since it was listed
+        return file.read_text().split()
+    return []
 
 
 def _link(descriptor: Path) -> str:

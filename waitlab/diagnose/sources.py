@@ -16,7 +16,9 @@ from waitlab.runtime.looks import Lab, Listener
 from waitlab.telemetry import ledger, names
 
 PATIENCE_SECONDS = 2.0  # a listener answers from a thread of its own, but a busy GIL may keep it waiting
-HERE = ("127.0.0.1", "localhost", "::1", "0.0.0.0")
+HERE = ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::")
+
+_PORTS = {"http": 80, "https": 443}
 
 Found = TypeVar("Found")
 Load = tuple[dict[str, float], float]  # process that sends -> of a core; and what the load has asked this service
@@ -48,9 +50,12 @@ class Source:
 
 
 def of_lab(lab: Lab, service: str) -> Source:
-    """A service of the running lab. LabError when it is not up, 2 when it has no such service."""
+    """A service of the running lab, or a user's that announces itself there. LabError when it is not up, 2 for no such
+    service.
+    """
     doors = lab.services()
-    if service not in doors:
+    own = service in doors
+    if not own and not lab.listeners(service):
         raise LabError(f"there is no running service {service!r}", f"the running services are: {', '.join(doors)}", 2)
 
     def pids() -> dict[str, int]:
@@ -58,12 +63,12 @@ def of_lab(lab: Lab, service: str) -> Source:
 
     return Source(
         service,
-        _port(doors[service]),
+        _port(doors[service]) if own else None,
         lambda: lab.listeners(service),
         pids,
         lambda: of_load(lab.targets, service),
-        lab.upstream(),
-        shows_pools=True,
+        lab.upstream() if own else "",
+        shows_pools=own,
     )
 
 
@@ -93,9 +98,10 @@ def of_run_dir(
 
 def served_at(url: str, runs: Path) -> Path | None:
     """The folder among those of `runs` of the service that `lab serve` has at this address; None where it has none."""
-    for file in runs.glob("*/serve.json"):
+    port = _port(url)
+    for file in runs.glob("*/serve.json") if port else ():
         with suppress(OSError, ValueError, LookupError):
-            is_there = _port(str(json.loads(file.read_text())["url"])) == _port(url)
+            is_there = _port(str(json.loads(file.read_text())["url"])) == port
             if is_there and any(slot.alive for slot in ledger.read(file.parent)):
                 return file.parent
     return None
@@ -138,6 +144,9 @@ def _gone(read: Callable[[], Found], name: str) -> Found:
 
 
 def _port(url: str) -> int | None:
-    """The port of a service on this machine; None where the address is another's."""
-    where = urlsplit(url)
-    return where.port if where.hostname in HERE else None
+    """The port of a service on this machine; None where the address is another's. LabError 2 for what is none."""
+    try:
+        where = urlsplit(url)
+        return (where.port or _PORTS.get(where.scheme)) if where.hostname in HERE else None
+    except ValueError as error:
+        raise LabError(f"{url} is no address: {error}", "such as http://127.0.0.1:8000", 2) from None

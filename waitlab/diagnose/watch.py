@@ -58,7 +58,7 @@ def _begin(source: Source) -> _Watch:
     if not pids and not source.listeners():
         raise LabError(f"no worker of {source.name} can be seen", "is it up, and on this machine?")
     some = next(iter(pids.values()), None)
-    return _Watch(source, pids, _affinity(some), _senders(source, pids), _loops(pids))
+    return _Watch(source, pids, _affinity(some), _senders(source, pids), _loops(source, pids))
 
 
 def _look(under: _Watch, whole: bool) -> Moment:
@@ -67,7 +67,8 @@ def _look(under: _Watch, whole: bool) -> Moment:
     `whole`: with the counters of which only the first and the last are needed.
     """
     source, at = under.source, time.monotonic()
-    cpu_s, senders, cores = _counters(under) if whole else ({}, {}, ())
+    pids = source.pids() if whole else {}
+    cpu_s, senders, cores = _counters(under, pids) if whole else ({}, {}, ())
     connections = sockets.served(source.port) if source.port else None
     in_loop = {name: held for name, pid in under.pids.items() if (held := processes.is_in_loop(pid)) is not None}
     began = time.monotonic()
@@ -82,6 +83,8 @@ def _look(under: _Watch, whole: bool) -> Moment:
         in_loop=in_loop,
         has_loop=under.has_loop,
         cpu_s=cpu_s,
+        delayed_s={name: spent for name, pid in pids.items() if (spent := processes.delayed_s(pid)) is not None},
+        pids=pids,
         cores=cores,
         senders=senders,
         load_ratio=load_ratio,
@@ -90,9 +93,8 @@ def _look(under: _Watch, whole: bool) -> Moment:
     )
 
 
-def _counters(under: _Watch) -> tuple[dict[str, float], dict[str, float], Sequence[int]]:
+def _counters(under: _Watch, now: Mapping[str, int]) -> tuple[dict[str, float], dict[str, float], Sequence[int]]:
     """CPU seconds of each worker that lives now, of each thread that sends, and the ticks of the service's cores."""
-    now = under.source.pids()
     cpu_s = {name: spent for name, pid in now.items() if (spent := processes.cpu_s(pid)) is not None}
     senders = {
         f"{processes.name(pid)}\0{thread}": spent
@@ -107,8 +109,9 @@ def _senders(source: Source, pids: Mapping[str, int]) -> list[int]:
     return processes.holding(sockets.clients(source.port), pids.values()) if source.port else []
 
 
-def _loops(pids: Mapping[str, int]) -> dict[str, bool]:
-    return {name: held for name, pid in pids.items() if (held := processes.has_loop(pid)) is not None}
+def _loops(source: Source, pids: Mapping[str, int]) -> dict[str, bool]:
+    found = {name: processes.has_loop(pid, source.port) for name, pid in pids.items() if source.port}
+    return {name: held for name, held in found.items() if held is not None}
 
 
 def _cores_given(under: _Watch, last: Moment) -> float | None:

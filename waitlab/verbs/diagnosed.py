@@ -38,7 +38,7 @@ def _source(what: str | None, environment: Mapping[str, str]) -> Source:
     """An address, or a file or a folder with lab.toml, is a user's service; a name is one that runs here."""
     if what is None and Path(NAME).exists():
         what = NAME
-    if what is not None and (what.startswith("http://") or "/" in what or what.endswith(".toml")):
+    if what is not None and ("/" in what or what.endswith(".toml")):
         return _of_user(what, environment)
     if runtime.in_container(environment):
         lab: Lab = ContainerLab(environment)
@@ -54,7 +54,7 @@ def _of_user(what: str, environment: Mapping[str, str]) -> Source:
     """With its telemetry where `lab serve` started it, and else by its port alone."""
     if runtime.in_container(environment):
         raise LabError("a service of your own is not diagnosed from a container", "RUNTIME=local ./lab diagnose", 2)
-    name, url = (what, what) if what.startswith("http://") else _named(Path(what))
+    name, url = (what, what) if "://" in what else _named(Path(what))
     home = Home.of(environment)
     run_dir = sources.served_at(url, home.folder / "run")
     return _served(run_dir, home) if run_dir else sources.of_port(name, url)
