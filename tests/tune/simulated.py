@@ -20,9 +20,9 @@ ONE_CLASS_MB = {"sync": 16.0, "gthread": 17.0, "gevent": 22.0, "asgi": 29.0}
 
 @dataclass
 class Application:
-    """What a request does. `room`: requests at once a worker, where the class is asgi. `shared`: a pool of so many
-    places that all workers have together, held while a request waits. `noise`: of a window's throughput. `own`:
-    workers where they are no choice.
+    """What a request does. `room`: requests at once a worker, where its class or its threads do not say. `shared`:
+    a pool of so many places that all workers have together, held while a request waits. `noise`: of a window's
+    throughput. `own`: workers where they are no choice.
     """
 
     wait_s: float
@@ -39,7 +39,7 @@ class Application:
 
 
 def places(application: Application, setting: Setting) -> float:
-    each = {"sync": 1.0, "gthread": float(setting.threads), "gevent": 1000.0}.get(
+    each = {"sync": 1.0, "gthread": float(setting.threads or application.room), "gevent": 1000.0}.get(
         setting.worker_class, application.room
     )
     return (setting.workers or application.own) * each

@@ -246,6 +246,12 @@ def test_workers_that_are_no_choice_rule_out_nothing(workers: int) -> None:
     assert told.headline(carried).startswith("as it is")
 
 
+def test_threads_that_are_no_choice_rule_out_nothing() -> None:
+    found, _ = tuned(Application(0.2, 0.001, room=64), Choices((1, 2, 4, 8, 16), ("gthread",)))
+    assert found.recommended
+    assert found.recommended.setting.workers == 2
+
+
 def test_a_best_that_misses_in_its_second_window_is_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     late = iter([250.0, *[275.0] * 9])
     few = Setting(1, "gthread", 32)

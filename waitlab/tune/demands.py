@@ -62,12 +62,12 @@ class Demands:
 
 def known_places(setting: Setting) -> float | None:
     """How many requests a worker of this class serves at once; None where that depends on the application, or where
-    nobody says how many workers there are.
+    the number of workers or of a worker's threads is no choice, so that nobody says it.
     """
     if not setting.workers:
         return None
-    threads = float(max(1, setting.threads))
-    return {"sync": 1.0, "gthread": threads, "gevent": float(GREENLETS)}.get(setting.worker_class)
+    known = {"sync": 1.0, "gthread": float(setting.threads), "gevent": float(GREENLETS)}
+    return known.get(setting.worker_class) or None
 
 
 def parallel(setting: Setting, cores: float) -> float:

@@ -99,8 +99,9 @@ def _asked(demands: Demands, objective: Objective) -> Bound:
 
 
 def _unit(setting: Setting) -> str:
-    units = {"sync": "workers", "gthread": "threads", "gevent": "greenlets"}
-    return units.get(setting.worker_class if setting.workers else "", "requests at once")
+    if known_places(setting) is None:
+        return "requests at once"
+    return {"sync": "workers", "gthread": "threads", "gevent": "greenlets"}[setting.worker_class]
 
 
 def _ceiling(setting: Setting, demands: Demands, objective: Objective, cores: float) -> float:
