@@ -106,6 +106,13 @@ def test_a_worker_whose_process_is_another_has_changed() -> None:
     assert moments.figures("shop", [first, last], 1.0, None).changed == 1
 
 
+def test_threads_that_only_wake_up_do_not_wait_for_a_core() -> None:
+    woken = {str(number): 0.1 for number in range(40)}
+    first = Moment(0.0, {}, cpu_s={"1": 0.0}, ready_s={"1": {**dict.fromkeys(woken, 0.0), "main": 1.0, "gone": 1.0}})
+    last = Moment(2.0, {}, cpu_s={"1": 0.5}, ready_s={"1": {**woken, "main": 2.0, "new": 1.0}})
+    assert moments.figures("shop", [first, last], 1.0, None).workers[0].ready == 0.5
+
+
 def test_errors_are_a_share_of_the_answers_of_the_watch() -> None:
     def answers(good: int, bad: int) -> dict[str, float]:
         name = "http_server_request_duration_seconds_count"

@@ -56,10 +56,10 @@ def test_who_waits_for_a_core_is_seen() -> None:
     )
     both = [subprocess.Popen([sys.executable, "-c", burn.format(core)]) for _ in range(2)]
     time.sleep(0.8)
-    delayed = [processes.delayed_s(one.pid) for one in both]
+    ready = [processes.ready_s(one.pid)[str(one.pid)] for one in both]
     assert all(one.wait() == 0 for one in both)
-    assert sum(filter(None, delayed)) > 0.3
-    assert processes.delayed_s(both[0].pid) is None
+    assert sum(ready) > 1.0  # of one core, in less than a second
+    assert processes.ready_s(both[0].pid) == {}
 
 
 def test_threads_of_a_python_process_compute_in_turn() -> None:

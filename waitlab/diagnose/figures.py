@@ -22,15 +22,15 @@ class Places:
 class WorkerFigures:
     """One worker over the watch. None = not known.
 
-    `cores`: CPU seconds a second, its own children's too; `delayed`: of those for which its threads could have computed
-    and had no core. `late_ratio`: the share of the time for which its event loop
-    was late; `lag_s` the worst lag. `in_loop_ratio`: the share of the looks at which its main thread waited for events,
-    as an event loop with nothing to do does. `pools`: database connections; `calls`: those under way to the outside.
+    `cores`: CPU seconds a second, its own children's too; `ready`: seconds for which its busy threads computed, or
+    could have and had no core. `late_ratio`: the share of the time for which its event loop was late; `lag_s` the
+    worst lag. `in_loop_ratio`: the share of the looks at which its main thread waited for events, as an event loop
+    with nothing to do does. `pools`: database connections; `calls`: those under way to the outside.
     """
 
     name: str
     cores: float | None = None
-    delayed: float | None = None
+    ready: float | None = None
     rps: float | None = None
     in_flight: float | None = None
     late_ratio: float | None = None
@@ -44,9 +44,9 @@ class WorkerFigures:
     calls: Places | None = None
 
     @property
-    def ready(self) -> float:
-        """The share of a core that it would have used, had it been alone."""
-        return (self.cores or 0.0) + (self.delayed or 0.0)
+    def wants(self) -> float:
+        """The share of a core that it uses, or would, had it been alone."""
+        return max(self.cores or 0.0, self.ready or 0.0)
 
     @property
     def places(self) -> tuple[Places, ...]:

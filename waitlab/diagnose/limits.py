@@ -77,11 +77,11 @@ def cpu(seen: Figures) -> Evidence | None:
 
 def _of_each(seen: Figures) -> Evidence | None:
     """Every process computes all the time, or would: it waits for its turn, or for a core that others have."""
-    least = min(seen.workers, key=lambda one: one.ready, default=None)
-    if least is None or least.ready < FULL:
+    least = min(seen.workers, key=lambda one: one.wants, default=None)
+    if least is None or least.wants < FULL:
         return None
-    used, sure = min(one.cores or 0.0 for one in seen.workers), weight(least.ready, FULL, 1.0)
-    ready = f"{min(1.0, least.ready):.0%} of the time"
+    used, sure = min(one.cores or 0.0 for one in seen.workers), weight(least.wants, FULL, 1.0)
+    ready = f"{min(1.0, least.wants):.0%} of the time"
     says = f"each of {_some(len(seen.workers), 'worker')} computed or was ready to for {ready}"
     if used >= NEARLY_FULL:
         told = f"{says}, and used {used:.2f} of a core: one Python process, one core"
@@ -95,7 +95,7 @@ def _of_each(seen: Figures) -> Evidence | None:
 def loop(seen: Figures) -> Evidence | None:
     """A loop that is late for much of the time, while its process does not compute."""
     late = [one for one in seen.workers if (one.late_ratio or 0.0) >= LATE and (one.cores or 0.0) < RESTS]
-    late = [one for one in late if (one.late_ratio or 0.0) - one.ready >= SOMEWHAT_LATE]
+    late = [one for one in late if (one.late_ratio or 0.0) - one.wants >= SOMEWHAT_LATE]
     if late:
         worst = max(late, key=lambda one: one.late_ratio or 0.0)
         ratio, lag_s = worst.late_ratio or 0.0, worst.lag_s or 0.0

@@ -12,6 +12,7 @@ from waitlab.telemetry import names
 WAITED_MS = 10  # a request that lies for less is being picked up
 SILENT_MS = 1_000  # who has connected and sent nothing for so long holds whoever took the connection
 TIMES = 2  # that a request was seen to grow: once may be a body behind its headers
+COMPUTES = 0.15  # of the time: a thread that does, or would
 CLIENTS = ("requests", "aiohttp", "httpx", "httpx-async")  # pools whose connections lead to the outside
 _IDLE, _IOWAIT, _STEAL = 3, 4, 7  # columns of /proc/stat
 
@@ -22,10 +23,10 @@ Kinds = tuple[str, str, str]
 class Moment:
     """One look. A key of `pages`, `in_loop` and `cpu_s` is a worker's name; None = this cannot be known here.
 
-    `cpu_s`: CPU seconds until now, of a worker and all below it; `delayed_s`: for which it had no core; `pids`: its
-    process; `cores`: the ticks of the service's cores by mode; `senders`: what sends load, by thread where those
-    compute at once -> its CPU seconds; `load_ratio`: of the load's own exporter, by process; `load_requests`: what
-    it has asked this service; `pages_s`: how long its pages took.
+    `cpu_s`: CPU seconds until now, of a worker and all below it; `ready_s`: of each of its threads, with those for
+    which it waited for a core; `pids`: its process; `cores`: the ticks of the service's cores by mode; `senders`:
+    what sends load, by thread where those compute at once -> its CPU seconds; `load_ratio`: of the load's own
+    exporter, by process; `load_requests`: what it has asked this service; `pages_s`: how long its pages took.
     """
 
     at: float
@@ -35,7 +36,7 @@ class Moment:
     in_loop: Mapping[str, bool] = field(default_factory=dict)
     has_loop: Mapping[str, bool] = field(default_factory=dict)
     cpu_s: Mapping[str, float] = field(default_factory=dict)
-    delayed_s: Mapping[str, float] = field(default_factory=dict)
+    ready_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     pids: Mapping[str, int] = field(default_factory=dict)
     cores: Sequence[int] = ()
     senders: Mapping[str, float] = field(default_factory=dict)
@@ -93,8 +94,8 @@ def _worker(name: str, moments: Sequence[Moment]) -> WorkerFigures:
     looped = [moment.in_loop[name] for moment in moments if name in moment.in_loop]
     known = WorkerFigures(
         name=name,
-        cores=_rate([(moment.at, moment.cpu_s[name]) for moment in moments if name in moment.cpu_s]),
-        delayed=_rate([(moment.at, moment.delayed_s[name]) for moment in moments if name in moment.delayed_s]),
+        cores=_cores(name, moments),
+        ready=_ready(name, moments[0], moments[-1]),
         has_loop=next((moment.has_loop[name] for moment in moments if name in moment.has_loop), None),
         in_loop_ratio=_share(looped) if looped else None,
     )
@@ -110,7 +111,7 @@ def _inside(known: WorkerFigures, pages: Sequence[tuple[float, Metrics]]) -> Wor
     pools = {pool for page in every for pool in page.by("pool", names.POOL_MAX)}
     return WorkerFigures(
         name=known.name,
-        delayed=known.delayed,
+        ready=known.ready,
         cores=known.cores if known.cores is not None else _grown(first, last, names.WORKER_CPU) / seconds,
         rps=(done - had) / seconds,
         in_flight=_mean([page.total(names.ACTIVE_REQUESTS) for page in every]),
@@ -126,8 +127,15 @@ def _inside(known: WorkerFigures, pages: Sequence[tuple[float, Metrics]]) -> Wor
     )
 
 
-def _rate(read: Sequence[tuple[float, float]]) -> float | None:
-    """Seconds a second between the first time and the last; a thread that has ended takes its own along."""
+def _ready(name: str, first: Moment, last: Moment) -> float | None:
+    """Of its threads that compute: the many that only wake up wait for a core each time, which adds up to nothing."""
+    before, seconds = first.ready_s.get(name, {}), last.at - first.at
+    rates = [(has - before[one]) / seconds for one, has in last.ready_s.get(name, {}).items() if one in before]
+    return sum(rate for rate in rates if rate >= COMPUTES) if rates else None
+
+
+def _cores(name: str, moments: Sequence[Moment]) -> float | None:
+    read = [(moment.at, moment.cpu_s[name]) for moment in moments if name in moment.cpu_s]
     if len(read) < 2:
         return None
     (began, had), (ended, has) = read[0], read[-1]

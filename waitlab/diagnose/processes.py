@@ -57,12 +57,12 @@ def cpu_s(pid: int) -> float | None:
     return found.cpu_s if found else None
 
 
-def delayed_s(pid: int) -> float | None:
-    """Seconds for which its threads were ready and had no core; None when it is gone, or the kernel does not count."""
+def ready_s(pid: int) -> dict[str, float]:
+    """Thread -> seconds for which it computed or waited for a core; nothing where the kernel does not count them."""
     with suppress(OSError):
-        rows = [_words(task / "schedstat") for task in Path(f"/proc/{pid}/task").iterdir()]
-        return sum(int(row[1]) for row in rows if row) / 1e9 if any(rows) else None
-    return None
+        tasks = Path(f"/proc/{pid}/task").iterdir()
+        return {task.name: sum(map(int, row[:2])) / 1e9 for task in tasks if (row := _words(task / "schedstat"))}
+    return {}
 
 
 def holding(inodes: set[int], but: Iterable[int]) -> list[int]:

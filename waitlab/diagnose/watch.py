@@ -83,7 +83,7 @@ def _look(under: _Watch, whole: bool) -> Moment:
         in_loop=in_loop,
         has_loop=under.has_loop,
         cpu_s=cpu_s,
-        delayed_s={name: spent for name, pid in pids.items() if (spent := processes.delayed_s(pid)) is not None},
+        ready_s={name: processes.ready_s(pid) for name, pid in pids.items()},
         pids=pids,
         cores=cores,
         senders=senders,
