@@ -169,6 +169,15 @@ def test_a_setting_that_does_not_start_is_a_finding_and_not_the_end() -> None:
     assert found.recommended
     row = next(one for one in found.candidates if one.setting == Setting(1, "gthread", 16))
     assert "it does not start" in row.why
+    assert "1 candidate could not be measured, gthread, 1 worker, 16 threads for one:" in found.doubts[-1]
+
+
+def test_settings_that_do_not_start_take_nothing_from_those_that_do() -> None:
+    large = tuple(one for one in GUNICORN.settings() if one.workers > 2)
+    found, _ = tuned(Application(0.05, 0.001, shared=10, refuses=large), GUNICORN)
+    assert found.recommended
+    assert found.recommended.setting not in large
+    assert len(found.known.failed) >= 3
 
 
 def test_a_service_that_does_not_start_at_all_is_the_end() -> None:
@@ -182,6 +191,12 @@ def test_a_tired_generator_is_the_limit_that_is_named() -> None:
     assert found.limits
     assert found.limits.binding.name == "load generator"
     assert any("load generator" in one for one in found.doubts)
+
+
+def test_a_tired_generator_stands_in_the_way_too() -> None:
+    found, _ = tuned(replace(COMPUTING, generator=0.95), GUNICORN, Objective(rate=150))
+    assert found.recommended is None
+    assert found.in_the_way[-1].startswith("the load generator had no CPU to spare")
 
 
 def test_other_programs_are_the_limit_that_is_named_where_they_have_the_cores() -> None:

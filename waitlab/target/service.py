@@ -134,7 +134,7 @@ class Service:
             os.kill(master, signal.SIGTTIN if step > 0 else signal.SIGTTOU)
             if (found := _becomes(self.port, master, now)) != now:
                 message = f"{self.target.name} has {found} workers {STEP_SECONDS:.0f} s after a signal, not {now}"
-                raise LabError(message, 'say scale = "restart" in lab.toml')
+                raise LabError(message, 'see its log; of a service.command, scale = "restart" starts it anew instead')
         return True
 
 

@@ -9,7 +9,7 @@ from waitlab.target.settings import Setting
 from waitlab.target.target import Target
 from waitlab.tune import limits, usl
 from waitlab.tune.choose import Choice, Standing
-from waitlab.tune.doubts import doubts
+from waitlab.tune.doubts import doubts, is_driven_out
 from waitlab.tune.limits import UNEXPLAINED, Achieved, Limits
 from waitlab.tune.objective import PRACTICALLY
 from waitlab.tune.predicted import LOAD, Predicted
@@ -139,6 +139,8 @@ def _in_the_way(nearest: Candidate | None, known: Knowledge, predictions: Mappin
     """What stands between the objective and the nearest setting; without one, what the demands alone rule out."""
     if nearest and nearest.standing:
         yield from (miss.told for miss in nearest.standing.misses)
+        if all(map(is_driven_out, known.seen[nearest.setting])):
+            yield "the load generator had no CPU to spare: the service may give more than was measured"
         return
     objective = known.objective
     own_ms = min(one.own_ms for one in predictions.values())
@@ -177,11 +179,18 @@ def _all_doubts(known: Knowledge, choice: Choice, left: int) -> Iterator[str]:
     yield from doubts(known.observations, choice.recommended, think_s)
     if choice.recommended and len(known.seen[choice.recommended]) < 2:
         yield "the recommended setting was measured once only: time or windows were over"
+    if known.failed:
+        setting, why = next(iter(known.failed.items()))
+        yield f"{counted(len(known.failed), 'candidates')} could not be measured, {setting} for one: {_first_line(why)}"
     if left:
         could = "be better or cheaper" if choice.top else "meet the objective"
         yield f"{counted(left, 'candidates')} that could {could} could not be measured in time"
     if choice.recommended and known.objective.p95_ms:
         yield from _few(sum(one.answers for one in known.seen[choice.recommended]))
+
+
+def _first_line(words: str) -> str:
+    return words.splitlines()[0]
 
 
 def _few(answers: int) -> Iterator[str]:

@@ -24,7 +24,7 @@ FEWEST_WINDOWS = 8  # for demands, a candidate or two, and their repeats
 PROBE_S, WINDOW_S, LONGEST_S = 2.0, 3.0, 10.0
 ANSWERS, ANSWERS_OF_P95, FEWEST_ANSWERS = 60, 220, 5  # p95: ten beyond it, as rule G10 asks
 FIRST_GUESS_S = 8.0  # for a window, with the start before it
-MOST_FAILED = 3  # candidates in a row that cannot be measured: what ails them will ail the next one too
+MOST_FAILED = 3  # candidates that cannot be measured, and none that can: what ails them will ail the next one too
 
 Told = Callable[["Step"], None]
 
@@ -186,7 +186,8 @@ class _Tuning:
 
     def _failed(self, setting: Setting, error: LabError) -> None:
         self.failed_in_a_row += 1
-        if self.failed_in_a_row == MOST_FAILED or self.known.seen.get(setting):
+        is_hopeless = self.failed_in_a_row == MOST_FAILED and not self.known.seen
+        if is_hopeless or self.known.seen.get(setting):
             raise error
         self.known.failed[setting], self.failure = error.message, error
         self.bench.close()
