@@ -6,8 +6,11 @@ ARG PYTHON_IMAGE=python:3.13.14-slim-trixie
 FROM ${PYTHON_IMAGE} AS services-packages
 RUN python3 -m venv /opt/installer && python3 -m venv --without-pip /opt/venv
 COPY requirements/services.lock /requirements/
+# What is taken out again: translations, the packages' own tests, their C sources, Django's admin pages. Nobody's here.
 RUN /opt/installer/bin/pip --python /opt/venv install --quiet --no-cache-dir --disable-pip-version-check \
-    --require-hashes --requirement /requirements/services.lock
+    --require-hashes --requirement /requirements/services.lock \
+    && find /opt/venv -depth \( -type d -name tests -o -type d -path '*/django/*/locale/*' ! -path '*/locale/en*' \
+    -o -name '*.po' -o -path '*/django/contrib/admin/static/*' -o -name '*.pyx' -o -name '*.pxd' \) -exec rm -r {} +
 
 # One user for all of ours: they share the folder of targets, which a volume inherits from here.
 FROM ${PYTHON_IMAGE} AS user

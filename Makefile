@@ -40,7 +40,7 @@ status: ## every worker: requests/s, share, in flight, queue, CPU, memory
 	@./lab status
 
 test: $(READY) ## the tests: real servers, no container, no browser, no long load (8 minutes at most)
-	@$(CLEAN) $(BIN)/python -m pytest -q -m "not long and not containers" -n 2 --dist loadfile
+	@$(CLEAN) $(BIN)/python -m pytest -q -m "not long and not containers" -n 3 --dist loadfile
 
 test-long: $(READY) ## the suites that need a whole lab under load, or minutes
 	@$(CLEAN) $(BIN)/python -m pytest -q -m long

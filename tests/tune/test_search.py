@@ -85,6 +85,7 @@ def test_a_pool_that_all_share_is_noticed_and_named_as_none_of_the_laws() -> Non
     assert found.limits
     assert found.limits.binding.name == "something that the laws do not name"
     assert "10" in found.limits.binding.text
+    assert "by what others like it gave" in dict(told.lines(found))["predicted"]
     assert len(rig.measured) <= 20
 
 
@@ -97,6 +98,13 @@ def test_the_limit_and_the_next_one_are_named_with_their_formulas() -> None:
     assert found.margins["throughput"] == pytest.approx(0.28, abs=0.02)
     assert "3 workers" in found.rule_of_thumb
     assert "97% less" in found.rule_of_thumb
+
+
+def test_what_is_at_its_limit_has_no_room() -> None:
+    found, _ = tuned(COMPUTING, GUNICORN)
+    assert found.limits
+    assert found.limits.binding.name == "CPU"
+    assert found.margins["throughput"] == pytest.approx(0, abs=0.02)
 
 
 def test_memory_is_never_above_its_limit() -> None:

@@ -119,12 +119,16 @@ def _evidence(found: Achieved, cores: float) -> Iterator[str]:
 
 
 def margins(found: Achieved, limit: Limits, known: Knowledge) -> dict[str, float]:
-    """How much room there is: load until the next limit, response time and memory until theirs. Shares."""
+    """How much room there is: load until the service's own limit, response time and memory until theirs. Shares.
+
+    Where that limit binds already there is none, however far the next one is.
+    """
     objective, room = known.objective, {}
+    own = limit.following if limit.binding.name in LOAD else limit.binding
     if objective.rate and limit.binding.name not in (GENERATOR, UNNAMED):
         room["rate"] = limit.binding.per_s / objective.rate - 1
-    elif objective.users and limit.following and found.throughput_rps:
-        room["throughput"] = limit.following.per_s / found.throughput_rps - 1
+    elif objective.users and own and own.name not in (GENERATOR, OTHERS) and found.throughput_rps:
+        room["throughput"] = max(0.0, own.per_s / found.throughput_rps - 1)
     if objective.p95_ms:
         room["p95"] = 1 - found.p95_ms / objective.p95_ms
     if objective.memory_mb and found.pss_mb is not None:

@@ -74,11 +74,8 @@ def _row(one: Candidate) -> tuple[str, ...]:
 
 def _predicted(one: Candidate) -> str:
     law = one.foretold
-    near = (
-        f", {said('rps', law.expected_rps)} so near to the next limit"
-        if law.expected_rps < 0.97 * law.throughput_rps
-        else ""
-    )
+    why = "so near to the next limit" if law.expected_rps < law.ceiling_rps else "by what others like it gave"
+    near = f", {said('rps', law.expected_rps)} {why}" if law.expected_rps < 0.97 * law.throughput_rps else ""
     memory = f", {said('mb', law.pss_mb)}" if law.pss_mb else ""
     times = f"mean {said('ms', law.mean_ms)}, p95 {said('ms', law.p95_ms)}"
     return f"{said('rps', law.throughput_rps)} = {law.bounds[0].text}{near}; {times}{memory}"
