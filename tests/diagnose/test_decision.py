@@ -47,6 +47,7 @@ SLOW = replace(QUEUED, answering=0, slow=2, slow_ratio=1)
 HELD = replace(FULL, waiting=0, waiting_ratio=0)
 CROWDED = replace(BUSY, cores=0.55, ready=0.98)
 MUCH = replace(BUSY, cores=0.86)
+RESTING = replace(MUCH, ready=0.88)
 TURNS = replace(MUCH, ready=1.1)
 ALONE = replace(LOOP, cores=0.97, in_flight=1)
 IDLE = replace(LOOP, cores=0.0, in_flight=0)
@@ -92,6 +93,16 @@ def labelled() -> Iterator[tuple[str, Limit, Figures]]:
     yield "no worker", Limit.UNKNOWN, seen()
     yield "a queue that nothing explains", Limit.UNKNOWN, seen(PLAIN, connections=QUEUED)
     yield "nearly all CPU", Limit.UNKNOWN, seen(replace(LOOP, cores=0.85))
+    yield "a loop that is late now and then", Limit.UNKNOWN, seen(replace(LOOP, late_ratio=0.2))
+    yield "a pool that is full now and then", Limit.UNKNOWN, seen(replace(LOOP, pools=Places(5, 4, 1, 0.4, 0.4)))
+    yield "a generator with little left", Limit.UNKNOWN, seen(LOOP, generator_ratio=0.8)
+    yield "answers that are errors", Limit.UNKNOWN, seen(LOOP, error_ratio=0.5)
+    yield "another machine's work", Limit.UNKNOWN, seen(LOOP, steal_ratio=0.3)
+    yield "two that do not explain each other", Limit.UNKNOWN, seen(replace(LOOP, pools=BARELY, calls=BARELY))
+
+
+def computing() -> Iterator[tuple[str, Limit, Figures]]:
+    """Those that use much CPU, or would."""
     yield "nearly all of one process", Limit.UNKNOWN, seen(replace(LOOP, cores=0.88), cores_given=4.0)
     yield "one user, and a worker that rests", Limit.UNKNOWN, seen(ALONE, IDLE, cores_given=4.0, connections=ONE)
     yield "a loop that is late while it computes", Limit.UNKNOWN, seen(replace(LOOP, late_ratio=0.45, cores=0.5))
@@ -106,13 +117,8 @@ def labelled() -> Iterator[tuple[str, Limit, Figures]]:
         seen(TURNS, cores_given=2.0, connections=QUEUED, busy_ratio=0.6),
     )
     yield "busy workers that compute much", Limit.UNKNOWN, seen(MUCH, cores_given=2.0, connections=QUEUED)
+    yield "busy workers that compute much and rest", Limit.WORKERS, seen(RESTING, cores_given=2.0, connections=QUEUED)
     yield "a loop that waits for a core", Limit.UNKNOWN, seen(replace(LOOP, late_ratio=0.6, cores=0.2, ready=0.6))
-    yield "a loop that is late now and then", Limit.UNKNOWN, seen(replace(LOOP, late_ratio=0.2))
-    yield "a pool that is full now and then", Limit.UNKNOWN, seen(replace(LOOP, pools=Places(5, 4, 1, 0.4, 0.4)))
-    yield "a generator with little left", Limit.UNKNOWN, seen(LOOP, generator_ratio=0.8)
-    yield "answers that are errors", Limit.UNKNOWN, seen(LOOP, error_ratio=0.5)
-    yield "another machine's work", Limit.UNKNOWN, seen(LOOP, steal_ratio=0.3)
-    yield "two that do not explain each other", Limit.UNKNOWN, seen(replace(LOOP, pools=BARELY, calls=BARELY))
 
 
 def from_outside() -> Iterator[tuple[str, Limit, Figures]]:
@@ -140,7 +146,7 @@ def from_outside() -> Iterator[tuple[str, Limit, Figures]]:
     )
 
 
-CASES = [*labelled(), *from_outside()]
+CASES = [*labelled(), *computing(), *from_outside()]
 
 
 @pytest.mark.parametrize(("limit", "figures"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])

@@ -51,11 +51,12 @@ def decide(seen: Figures) -> Verdict:
         return _unknown(unfit, found) if unfit else _nothing(seen)
     first, *others = found
     rivals = [other for other in others if other.limit not in FOLLOWS.get(first.limit, frozenset())]
-    doubts = (*_noise(seen), *(f"{other.limit.value}: {other.says[0]}" for other in rivals))
+    computing = _computing(seen, min)[:1] if first.limit in BEHIND_CPU else ()
+    doubts = (*_noise(seen), *computing, *(f"{other.limit.value}: {other.says[0]}" for other in rivals))
     confidence = first.weight * DOUBT ** len(doubts)
-    computing = _computing(seen, min) if first.limit in BEHIND_CPU else ()
-    if computing or confidence < TOLD:
-        return _unknown((f"{first.limit.value} is likely: {first.says[0]}", *computing, *doubts), found)
+    rests = all(one.ready is not None for one in seen.workers)  # else the rule of the CPU would have found it
+    if confidence < TOLD or (computing and not rests):
+        return _unknown((f"{first.limit.value} is likely: {first.says[0]}", *doubts), found)
     return Verdict(first.limit, confidence, first.says, tuple(others), doubts, cures.of(first))
 
 
