@@ -50,10 +50,11 @@ def _consume(pipe: Pipe, address: str, service: str) -> None:
             while _take_one(held, service):
                 if pipe.poll():
                     return
+            if list(held.notifies(timeout=0)):  # it came while this looked, with an answer: no socket tells it again
+                continue
             select.select([held.fileno(), pipe.fileno()], [], [])
             if pipe.poll():  # it has closed: nobody sends anything
                 return
-            list(held.notifies(timeout=0))
 
 
 def _take_one(held: psycopg.Connection, service: str) -> bool:

@@ -1,7 +1,9 @@
 """The task queue behind `offload/burn?to=queue`: its order, its delay, and what is lost when somebody dies: nothing."""
 
+import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -14,7 +16,7 @@ from service_stacks import Part, Stack, configured, fastapi_stack
 
 from services import settings
 from services.problem import Problem
-from services.workloads import rounds, task_queue
+from services.workloads import rounds, task_consumer, task_queue
 from services.workloads.task_consumer import Consumer
 from tests.waiting import wait_for
 from waitlab.telemetry import cgroup
@@ -67,6 +69,34 @@ def test_one_consumer_does_one_task_after_another(stack: Stack, database: Part) 
     first, *_, last = sorted(answer["queued_ms"] for answer in answers)
     assert last > 2 * first
     assert rows(database) == 0
+
+
+def test_news_of_a_task_that_come_with_an_answer_are_heard(database: Part, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that is asked for between a consumer's last look and the end of that look's transaction."""
+    take, late = task_consumer._take_one, ["one"]
+
+    def look(held: Any, service: str) -> bool:
+        taken = take(held, service)
+        if late and not taken:
+            with psycopg.connect(database.url, autocommit=True) as asking:
+                asking.execute(task_queue._ASK, (service, 0, 1, 1, "loop"))
+            late.clear()
+            held.execute("SELECT pg_sleep(0.1)")
+        return taken
+
+    monkeypatch.setattr(task_consumer, "_take_one", look)
+    with psycopg.connect(database.url, autocommit=True) as held:
+        held.execute(task_queue._TABLE)
+        pipe, its = multiprocessing.Pipe()
+        consuming = threading.Thread(target=task_consumer._consume, args=(its, database.url, "late"))
+        consuming.start()
+        try:
+            waits = "SELECT 1 FROM lab_tasks WHERE service = 'late'"
+            wait_for(lambda: not late and not held.execute(waits).fetchone(), "the task's end", 4)
+        finally:
+            pipe.close()
+            consuming.join(5)
+            held.execute("DELETE FROM lab_tasks WHERE service = 'late'")
 
 
 def test_task_of_a_killed_consumer_is_done_by_another(stack: Stack, database: Part) -> None:
