@@ -48,6 +48,7 @@ HELD = replace(FULL, waiting=0, waiting_ratio=0)
 CROWDED = replace(BUSY, cores=0.55, ready=0.98)
 MUCH = replace(BUSY, cores=0.86)
 RESTING = replace(MUCH, ready=0.88)
+WAKES = replace(LOOP, tokens=FULL, cores=0.17, ready=0.95)
 TURNS = replace(MUCH, ready=1.1)
 ALONE = replace(LOOP, cores=0.97, in_flight=1)
 IDLE = replace(LOOP, cores=0.0, in_flight=0)
@@ -116,6 +117,7 @@ def computing() -> Iterator[tuple[str, Limit, Figures]]:
         Limit.CPU,
         seen(TURNS, cores_given=2.0, connections=QUEUED, busy_ratio=0.6),
     )
+    yield "tokens of a process that wakes often", Limit.THREAD_POOL, seen(WAKES, busy_ratio=1.0)
     yield "busy workers that compute much", Limit.UNKNOWN, seen(MUCH, cores_given=2.0, connections=QUEUED)
     yield "busy workers that compute much and rest", Limit.WORKERS, seen(RESTING, cores_given=2.0, connections=QUEUED)
     yield "a loop that waits for a core", Limit.UNKNOWN, seen(replace(LOOP, late_ratio=0.6, cores=0.2, ready=0.6))

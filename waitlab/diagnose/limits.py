@@ -13,7 +13,8 @@ SELDOM, OFTEN = 0.25, 0.6
 NEARLY_FULL, FULL = 0.80, 0.92
 # The cores a service runs on are taken, and no small part of it by the service itself.
 ALL_BUSY, OWN_PART = 0.97, 0.4
-MOSTLY_BUSY = 0.85  # enough where the service's processes are known to wait for them
+# Enough where the service's processes are known to wait for them, and get as much: who computes less only wakes often.
+MOSTLY_BUSY, COMPUTES = 0.85, 0.2
 # A loop that computes is late as well: only one that is late while its process rests is blocked.
 RESTS = 0.7
 # The share of the time for which a loop was late: a healthy one stays below 0.05, its timers' own grain.
@@ -86,7 +87,7 @@ def _of_each(seen: Figures) -> Evidence | None:
     if used >= NEARLY_FULL:
         told = f"{says}, and used {used:.2f} of a core: one Python process, one core"
         return Evidence(Limit.CPU, (told, _cores(seen)), sure, "process")
-    if (seen.busy_ratio or 0.0) < MOSTLY_BUSY:
+    if (seen.busy_ratio or 0.0) < MOSTLY_BUSY or used < COMPUTES:
         return None
     told = f"{says}, and got {used:.2f} of a core: they are busy {seen.busy_ratio:.0%} of the time"
     return Evidence(Limit.CPU, (told,), sure, "shared")
