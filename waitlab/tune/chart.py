@@ -14,12 +14,13 @@ from waitlab.tune.answer import Answer, Candidate
 WIDTH, LEFT, RIGHT, TOP, BOTTOM, FOOT = 440, 84, 430, 26, 232, 44  # pixels
 RULES = Path(__file__).with_name("chart.css")
 STEPS = 60
+LETTER = 6.4  # the width of a letter, about
 CLASSES = ("predicted", "second", "third")
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line of a chart: a function's points, and its name where it ends."""
+    """A line of a chart: a function's points, and its name."""
 
     name: str
     points: tuple[tuple[float, float], ...]
@@ -67,7 +68,7 @@ def lines(curves: Sequence[Curve], dots: Sequence[Dots], names: tuple[str, str],
     every = [point for one in curves for point in one.points] + [point for one in dots for point in one.points]
     along = axis("", [x for x, _ in every], LEFT, RIGHT - 8)
     up = axis(names[0], [y for _, y in every], BOTTOM, TOP)
-    parts = [*_grid(along, up, names[1])]
+    parts = [*_grid(along, up, names[1]), *_names(curves)]
     for number, curve in enumerate(curves):
         parts += _curve(curve, CLASSES[number % len(CLASSES)], along, up)
     for one in dots:
@@ -119,10 +120,16 @@ def _curve(curve: Curve, kind: str, along: Axis, up: Axis) -> Iterator[str]:
     places = " ".join(f"{along.at(x):.1f} {up.at(y):.1f}" for x, y in curve.points if math.isfinite(y))
     dash = ' stroke-dasharray="6 4"' if curve.is_dashed else ""
     yield f'<path class="{kind} curve"{dash} d="M{places}"/>'
-    if curve.name:
-        x, y = curve.points[len(curve.points) * 2 // 3]
-        place = f'x="{along.at(x):.1f}" y="{up.at(y) + (17 if curve.is_dashed else -7):.1f}" text-anchor="middle"'
-        yield f'<text class="told" {place}>{_text(curve.name)}</text>'
+
+
+def _names(curves: Sequence[Curve]) -> Iterator[str]:
+    """Above the chart, each behind a piece of its line: beside the line it would lie on another."""
+    x = float(LEFT)
+    for number, curve in enumerate(curves):
+        dash = ' stroke-dasharray="6 4"' if curve.is_dashed else ""
+        yield f'<path class="{CLASSES[number % len(CLASSES)]} curve"{dash} d="M{x:.1f} 8h18"/>'
+        yield f'<text class="told" x="{x + 23:.1f}" y="12">{_text(curve.name)}</text>'
+        x += 23 + len(curve.name) * LETTER + 16
 
 
 def _dot(x: float, y: float, kind: str, title: str) -> str:
