@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.leaving import no_process
 from tests.runner import small
 from tests.runner.small import DUET, QUERY, SINGLES, STREAM
 from tests.waiting import wait_for
@@ -72,9 +73,8 @@ def eventful(tmp_path_factory: pytest.TempPathFactory) -> Eventful:
         if step.doing == "measuring" and (step.arm, step.repeat) in victims:
             small.kill(victims[step.arm, step.repeat])
 
-    before = set(process.children(os.getpid()))
-    found = small.run(asked, folder, told)
-    assert not [pid for pid in set(process.children(os.getpid())) - before if process.is_alive(pid)]
+    with no_process():
+        found = small.run(asked, folder, told)
     return Eventful(asked, found, tuple(steps), folder / "home")
 
 

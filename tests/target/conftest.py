@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.leaving import no_process
 from tests.waiting import wait_for
-from waitlab import process
 
 SHOP = """
 import os, threading, time
@@ -66,9 +66,9 @@ CHOICES = "[choices]\nworkers = [1, 2, 3]\nthreads = [1, 4]\n"
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
     """No process below this one that was not there before, and all cores."""
-    cores, before = os.sched_getaffinity(0), set(process.children(os.getpid()))
-    yield
-    assert not [pid for pid in set(process.children(os.getpid())) - before if process.is_alive(pid)]
+    cores = os.sched_getaffinity(0)
+    with no_process():
+        yield
     assert os.sched_getaffinity(0) == cores
 
 

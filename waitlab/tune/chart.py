@@ -26,6 +26,11 @@ class Curve:
     points: tuple[tuple[float, float], ...]
     is_dashed: bool = False
 
+    @property
+    def dash(self) -> str:
+        """The attribute that dashes it."""
+        return ' stroke-dasharray="6 4"' if self.is_dashed else ""
+
 
 @dataclass(frozen=True)
 class Dots:
@@ -118,16 +123,14 @@ def _asked(of: Answer, along: Axis, up: Axis) -> Iterator[str]:
 
 def _curve(curve: Curve, kind: str, along: Axis, up: Axis) -> Iterator[str]:
     places = " ".join(f"{along.at(x):.1f} {up.at(y):.1f}" for x, y in curve.points if math.isfinite(y))
-    dash = ' stroke-dasharray="6 4"' if curve.is_dashed else ""
-    yield f'<path class="{kind} curve"{dash} d="M{places}"/>'
+    yield f'<path class="{kind} curve"{curve.dash} d="M{places}"/>'
 
 
 def _names(curves: Sequence[Curve]) -> Iterator[str]:
     """Above the chart, each behind a piece of its line: beside the line it would lie on another."""
     x = float(LEFT)
     for number, curve in enumerate(curves):
-        dash = ' stroke-dasharray="6 4"' if curve.is_dashed else ""
-        yield f'<path class="{CLASSES[number % len(CLASSES)]} curve"{dash} d="M{x:.1f} 8h18"/>'
+        yield f'<path class="{CLASSES[number % len(CLASSES)]} curve"{curve.dash} d="M{x:.1f} 8h18"/>'
         yield f'<text class="told" x="{x + 23:.1f}" y="12">{_text(curve.name)}</text>'
         x += 23 + len(curve.name) * LETTER + 16
 
