@@ -17,7 +17,7 @@ from tests.ports import free_port
 from tests.serve import strangers
 from tests.serve.served import get, scrape, total
 from tests.waiting import eventually, wait_for
-from waitlab import process, target
+from waitlab import configuration, experiment, process, target
 from waitlab.cli import app as cli
 from waitlab.serve import folder, in_container
 from waitlab.telemetry import ledger, names
@@ -74,6 +74,15 @@ def test_the_lab_toml_of_the_page_is_read(project: Path) -> None:
     read = target.read(project / "lab.toml")
     assert (read.name, read.health) == ("orders", "/healthz")
     assert [request.path for request in read.requests] == ["/orders/tea", "/orders/salt"]
+
+
+def test_the_experiment_of_the_page_can_be_run(project: Path) -> None:
+    file = project / "threads-help.toml"
+    file.write_text(blocks("toml")[1])
+    one = experiment.read(file)
+    configuration.check(one)
+    assert [arm.name for arm in one.arms] == ["orders threads=1", "orders threads=4", "orders threads=16"]
+    assert f"run ./{file.name}" in OF_THE_LAB
 
 
 def test_every_verb_of_the_page_exists() -> None:

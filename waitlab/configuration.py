@@ -50,7 +50,10 @@ def check(asked: Experiment) -> None:
     """LabError 2 for an arm that no machine can start, and for a law that says nothing of the arm it is asked about."""
     arms = {arm.name: arm for arm in asked.arms}
     for arm in asked.arms:
-        environment(arm)
+        if arm.is_own:
+            _check_own(arm)
+        else:
+            environment(arm)
     for one in asked.predictions:
         for member in one.members.values() or (one,):
             if member.law and not member.measured and member.arm in arms:  # a map is about all of them
@@ -62,9 +65,20 @@ def check(asked: Experiment) -> None:
                     ) from None
 
 
+def _check_own(arm: Arm) -> None:
+    """LabError 2 for a lab.toml that cannot be read, or that the arm does not go with."""
+    from waitlab.target import of_arm  # noqa: PLC0415  which reads what is here
+
+    of_arm(arm)
+
+
 def dependencies(arm: Arm) -> frozenset[str]:
-    """The parts of the lab that the arm's requests ask: postgres, upstream, both or none."""
+    """The parts of the lab that the arm's requests ask: postgres, upstream, both or none. A service of the user's own
+    brings what it needs.
+    """
     found: set[str] = set()
+    if arm.is_own:
+        return frozenset()
     for request in arm.requests:
         path, parameters = split(request)
         workload = path.rpartition("/")[2]
@@ -88,7 +102,12 @@ def upstream(arm: Arm) -> dict[str, Value]:
 
 
 def case(arm: Arm, cores: float) -> Case:
-    """What laws may know of the arm. `cores`: what its service has where the arm does not say."""
+    """What laws may know of the arm. `cores`: what its service has where the arm does not say.
+
+    LabError for a service of the user's own: what its requests wait for is not in their names.
+    """
+    if arm.is_own:
+        raise LabError(f"arm {arm.name!r}: no law knows what {arm.service} waits for", "say a number", 2)
     known, outside = settings.read(environment(arm)), upstream(arm)
     path, parameters = split(arm.request)
     style, workload = pair(path)

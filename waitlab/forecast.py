@@ -97,7 +97,8 @@ def _warm_up(arm: Arm, cores: float) -> Iterator[str]:
     warm_up, load = warm_up_s(arm, cores), arm.load
     outlasts = f"{arm.name}: the warm-up of {warm_up:.0f} s outlasts the {load.seconds:g} s that are measured; "
     if load.users and not load.holds and warm_up > load.seconds:
-        yield f"{outlasts}{users_that_fit(arm, cores)} users fit, or say seconds = {math.ceil(warm_up)}"
+        fit = "" if arm.is_own else f"{users_that_fit(arm, cores)} users fit, or "
+        yield f"{outlasts}{fit}say seconds = {math.ceil(warm_up)}"
     if load.rate and warm_up > FAR_OVER * load.seconds:
         yield f"{outlasts}the service gives {given_per_s(arm, cores):.4g} answers a second: say a lower rate"
 

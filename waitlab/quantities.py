@@ -23,6 +23,7 @@ class Quantity:
 
     `load`: what an arm must have for it: requests that are asked again and again, any load but single requests
     (stream), single ones, a victim beside the load, connections that users hold, those of one client, or anything.
+    `of_machine`: whether the machine tells it of a service that says nothing of itself.
     """
 
     name: str
@@ -30,6 +31,12 @@ class Quantity:
     witness: Literal["clients", "service", "both", "generator"]
     of: Of
     load: Literal["any", "requests", "stream", "singles", "victim", "held", "sse", "websocket"] = "any"
+    of_machine: bool = False
+
+    @property
+    def outside(self) -> bool:
+        """Whether it is known of a service of the user's own, too: by its clients, or by the machine."""
+        return self.of_machine or self.witness in ("clients", "generator")
 
 
 def read(name: str, trial: Trial) -> float | None:
@@ -144,12 +151,36 @@ def _a_request(of: Callable[[Worker], float], server: Server) -> float | None:
 
 
 def _cpu_ms(trial: Trial) -> float | None:
-    """None also where the kernel's clock ticks were too coarse to see any CPU time."""
+    """None also where the kernel's clock ticks were too coarse to see any CPU time. A service of the user's own does
+    not say what it completed: there it is of what was answered.
+    """
+    if trial.outside:
+        cpu_s = trial.outside.cpu_s
+        return _ratio(cpu_s * 1000, trial.client.counted) or None if cpu_s is not None and trial.client else None
     return _served(partial(_a_request, lambda worker: worker.cpu_s * 1000), trial) or None
 
 
 def _workers(of: Callable[[list[Worker]], float], trial: Trial) -> float | None:
     return of(list(trial.server.workers.values())) if trial.server and trial.server.workers else None
+
+
+def _all_cores(trial: Trial) -> float | None:
+    if trial.outside:
+        cpu_s = trial.outside.cpu_s
+        return _ratio(cpu_s, trial.client.seconds) if cpu_s is not None and trial.client else None
+    return _cores(sum, trial)
+
+
+def _pss_mb(trial: Trial) -> float | None:
+    if trial.outside:
+        return None if trial.outside.pss_bytes is None else trial.outside.pss_bytes / 1e6
+    return _workers(lambda workers: sum(worker.pss_bytes for worker in workers) / 1e6, trial)
+
+
+def _accept_queue(trial: Trial) -> float | None:
+    if trial.outside:
+        return None if trial.outside.accept_queue_max is None else float(trial.outside.accept_queue_max)
+    return _served(lambda server: float(server.accept_queue_max), trial)
 
 
 def _cores(of: Callable[[list[float]], float], trial: Trial) -> float | None:
@@ -210,8 +241,8 @@ def _victims(name: str, meaning: str, of: Of) -> Quantity:
     return Quantity(name, meaning, "clients", of, "victim")
 
 
-def _service(name: str, meaning: str, of: Of) -> Quantity:
-    return Quantity(name, meaning, "service", of)
+def _service(name: str, meaning: str, of: Of, *, of_machine: bool = False) -> Quantity:
+    return Quantity(name, meaning, "service", of, of_machine=of_machine)
 
 
 _TABLE = (
@@ -294,13 +325,9 @@ _TABLE = (
         "how late the event loop was at worst, in the window",
         partial(_served, lambda server: _positive_ms(server.loop_lag_max_s)),
     ),
-    _service(
-        "accept_queue_max",
-        "most connections that waited in the kernel",
-        partial(_served, lambda server: float(server.accept_queue_max)),
-    ),
-    _service("cpu_ms_per_request", "CPU time of all workers a request", _cpu_ms),
-    Quantity("cores_used", "CPU seconds of all workers a second", "both", partial(_cores, sum), "stream"),
+    _service("accept_queue_max", "most connections that waited in the kernel", _accept_queue, of_machine=True),
+    _service("cpu_ms_per_request", "CPU time of all workers a request", _cpu_ms, of_machine=True),
+    Quantity("cores_used", "CPU seconds of all workers a second", "both", _all_cores, "stream", of_machine=True),
     Quantity(
         "cores_used_per_worker_max",
         "CPU seconds a second of the busiest worker",
@@ -313,11 +340,7 @@ _TABLE = (
         "threads as the kernel counts them, mean of the workers",
         partial(_workers, lambda workers: fmean(worker.os_threads for worker in workers)),
     ),
-    _service(
-        "pss_mb",
-        "memory of all workers, shared pages divided by their sharers",
-        partial(_workers, lambda workers: sum(worker.pss_bytes for worker in workers) / 1e6),
-    ),
+    _service("pss_mb", "memory of all workers, shared pages divided by their sharers", _pss_mb, of_machine=True),
     _service(
         "pss_mb_per_worker",
         "mean memory of a worker",

@@ -103,6 +103,21 @@ class Server:
 
 
 @dataclass(frozen=True)
+class Outside:
+    """What the machine says of a service of the user's own, over the same window: it has no ledger and no metrics.
+
+    Of its whole process tree, with what ended meanwhile; None where its processes cannot be seen. Threads are those of
+    the end of the window that had more, PSS that of its end. `accept_queue_max`: most connections that waited.
+    """
+
+    cpu_s: float | None = None
+    pss_bytes: int | None = None
+    processes: int | None = None
+    os_threads: int | None = None
+    accept_queue_max: int | None = None
+
+
+@dataclass(frozen=True)
 class Machine:
     """What else went on meanwhile. `clock_step_s`: by how much wall and monotonic clock drifted apart.
 
@@ -126,6 +141,7 @@ class Trial:
     application's source) and `pids` of its live workers. `wrong_answers`: of the `verified` answers, those that were
     not as the contract says. `measured`: what the experiment's own function made of the trial, by quantity; it is
     stored because judging again, perhaps elsewhere, runs nobody's code; `unmeasured` is why a function gave no value.
+    `outside` stands in the place of `server` where the service is the user's own.
     `beside`: the arms whose services shared its core, their trials of the same repeat in the same window; none of most.
     """
 
@@ -149,3 +165,4 @@ class Trial:
     measured: Mapping[str, float] = field(default_factory=dict)
     unmeasured: Mapping[str, str] = field(default_factory=dict)
     beside: tuple[str, ...] = ()
+    outside: Outside | None = None

@@ -17,6 +17,8 @@ from tests.verdicts import made
 from waitlab.errors import LabError
 from waitlab.experiment import Arm
 from waitlab.runner import service, trial
+from waitlab.runner.cores import Share
+from waitlab.runner.inside import Inside
 from waitlab.runner.order import Planned
 from waitlab.runner.service import Serving
 from waitlab.runner.stage import Draft
@@ -67,7 +69,8 @@ def arm(request: str = SLEEP) -> Arm:
 
 def check(found: Serving, request: str = SLEEP) -> Draft:
     draft = Draft(Planned(arm(request), 1, 1), 1)
-    trial.checked(found, arm(request), draft)
+    cores = frozenset(os.sched_getaffinity(0))
+    trial.checked(Inside(arm(request), Share(cores, cores, cores), found, {}), draft)
     return draft
 
 

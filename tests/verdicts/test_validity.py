@@ -8,7 +8,7 @@ import pytest
 from tests.verdicts import made
 from waitlab import quantities, rules, validity
 from waitlab.experiment import Load
-from waitlab.trial import Slice, Trial
+from waitlab.trial import Outside, Slice, Trial
 
 CLOSED, OPEN = made.load(), made.load(users=0, rate=100.0)
 AT_ONCE, ERRORS = made.load(users=0, concurrent=2), made.load(expects_errors=True)
@@ -296,3 +296,39 @@ def test_few_late_requests_are_in_the_highest_percentiles_alone() -> None:
     }
     (schedule,) = (one for one in found if one.rule == "G3")
     assert "1 % left over 20.0 ms late" in schedule.says
+
+
+def seen_from_outside(**changes: object) -> Trial:
+    """A service of the user's own: the machine's account in the place of its own."""
+    known: dict[str, object] = {"cpu_s": 0.4, "pss_bytes": 40_000_000, "processes": 3, "os_threads": 6}
+    trial = replace(made.trial(), server=None, outside=Outside(**known | changes))  # type: ignore[arg-type]
+    return replace(trial, service={"nonce": "n1", "setting": "2 workers"})
+
+
+def test_of_a_service_of_ones_own_nobody_claims_what_nobody_sees() -> None:
+    trial = seen_from_outside()
+    found = {one.rule: one for one in validity.findings(trial, CLOSED)}
+    assert (found["G2"].verdict, found["G5"].verdict) == ("warn", "skip")
+    assert "does not say what it took" in found["G2"].says
+    assert [rule for rule, one in found.items() if one.verdict == "void"] == ["G10"]  # as of any trial so short
+    assert quantities.read("cores_used", trial) == pytest.approx(0.4 / made.SECONDS)
+    assert quantities.read("cpu_ms_per_request", trial) == pytest.approx(400 / 1000)
+    assert quantities.read("pss_mb", trial) == 40
+    for name, one in quantities.QUANTITIES.items():
+        if not one.outside:
+            assert quantities.read(name, trial) is None, name
+
+
+def test_processes_that_cannot_be_seen_leave_their_figures_to_nobody() -> None:
+    trial = seen_from_outside(cpu_s=None, pss_bytes=None, accept_queue_max=None)
+    assert "cannot be seen" in say("G6", trial, CLOSED).says
+    assert taken(say("G6", trial, CLOSED)) == {*THROUGHPUT, *CPU, *CORES}
+    assert [quantities.read(name, trial) for name in ("cores_used", "cpu_ms_per_request", "pss_mb")] == [None] * 3
+    assert rules.cpu_bound(trial)
+
+
+@pytest.mark.parametrize(("cpu_s", "verdict"), [(0.4, "pass"), (10.1, "pass"), (10.3, "void")])
+def test_a_service_of_ones_own_cannot_compute_more_than_its_core_gives(cpu_s: float, verdict: str) -> None:
+    trial = made.machine(seen_from_outside(cpu_s=cpu_s), service_cores=1)
+    assert say("G6", trial, CLOSED).verdict == verdict
+    assert rules.cpu_bound(trial) == (cpu_s > 5)

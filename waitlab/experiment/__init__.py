@@ -6,6 +6,7 @@ Nothing here runs, measures or judges. docs/experiments.md describes the file.
 from waitlab.experiment.question import (
     PAIR_REPEATS,
     REPEATS,
+    THEIR_MIX,
     VICTIM_RATE,
     Arm,
     Cell,
@@ -23,6 +24,7 @@ __all__ = [
     "PAIR_REPEATS",
     "REPEATS",
     "REPLICATIONS",
+    "THEIR_MIX",
     "VICTIM_RATE",
     "Arm",
     "Cell",

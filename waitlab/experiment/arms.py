@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from waitlab.experiment import paths, tables
-from waitlab.experiment.question import Arm, Load
+from waitlab.experiment.question import THEIR_MIX, Arm, Load
 from waitlab.experiment.tables import Check, Place
 from waitlab.serve import settings
 
@@ -78,7 +78,26 @@ KNOBS: dict[str, Check] = {
     "replicas": tables.whole(1, 4),
 }
 EXPANDS = ("service", "request", *FORMS, "client", "think_ms", *KNOBS)
-ARM: dict[str, Check] = {"service": tables.choice(*paths.OFFERED), "request": PATH, **LOAD, **KNOBS}
+
+
+def _service(value: object) -> str:
+    """One of the lab's, or the file that describes one of the user's own."""
+    if isinstance(value, str) and (value in paths.OFFERED or re.fullmatch(r"[^\x00-\x1f]{1,300}\.toml", value)):
+        return value
+    raise ValueError(f"one of {', '.join(paths.OFFERED)}, or the path of the lab.toml that describes your own")
+
+
+ARM: dict[str, Check] = {"service": _service, "request": PATH, **LOAD, **KNOBS}
+# Of an arm whose service is the user's own: lab.toml says how a knob reaches it, and its load is one of requests.
+OWN: dict[str, Check] = {
+    **{"service": _service, "request": PATH},
+    **{key: check for key, check in LOAD.items() if key not in ("client", "duet", "background", "background_users")},
+    "workers": tables.whole(1, 512),
+    "worker_class": tables.matching(r"[A-Za-z_][\w.]{0,99}", "a word, such as gthread"),
+    "threads": tables.whole(1, 10_000),
+    "pool_size": tables.whole(1, 1_000),
+    "cores": KNOBS["cores"],
+}
 
 
 def read_load(place: Place, found: object) -> dict[str, Any]:
@@ -121,10 +140,16 @@ def _check_duet(place: Place, members: list[Arm]) -> None:
 
 def _family(place: Place, name: str, table: Mapping[str, Any], shared: Mapping[str, Any], before: int) -> list[Arm]:
     """The members of one [arms.NAME], of which `before` are there already."""
-    options = {key: _options(place.at(key), key, value) for key, value in table.items()}
+    is_own = isinstance(table.get("service"), str) and table["service"].endswith(".toml")
+    checks = OWN if is_own else ARM
+    options = {key: _options(place.at(key), key, value, checks) for key, value in table.items()}
+    if is_own:
+        options.setdefault("request", [THEIR_MIX])
     for key in ("service", "request"):
         if key not in options:
             raise place.fault(f"has no {key}", f"add {place.at(key).key}")
+    if not is_own and any(service not in paths.OFFERED for service in options["service"]):
+        raise place.at("service").fault("lists a service of your own", "give it an arm to itself: it has other knobs")
     if before + math.prod(map(len, options.values())) > MOST_ARMS:
         raise place.fault(f"expands to more than {MOST_ARMS} arms in all", "shorten its lists")
     varying = [key for key, value in table.items() if isinstance(value, list) and key in EXPANDS]
@@ -133,15 +158,16 @@ def _family(place: Place, name: str, table: Mapping[str, Any], shared: Mapping[s
     return [_arm(place, name, _suffix(member, varying, labels), member, shared) for member in members]
 
 
-def _options(place: Place, key: str, value: object) -> list[Any]:
+def _options(place: Place, key: str, value: object, checks: Mapping[str, Check]) -> list[Any]:
     """The values that one key takes, one after the other."""
-    if key not in ARM:
-        raise place.unknown(key, "key here", ARM)
+    if key not in checks:
+        known = "key of an arm with a service of your own" if key in ARM else "key here"
+        raise place.unknown(key, known, checks)
     if not isinstance(value, list) or key == "background":
-        return [tables.checked(place, value, ARM[key])]
+        return [tables.checked(place, value, checks[key])]
     if key not in EXPANDS:
         raise place.fault(f"= {tables.shown(value)} is not allowed", f"{key} takes one value; lists expand in others")
-    checked = [tables.checked(place, one, ARM[key]) for one in value]
+    checked = [tables.checked(place, one, checks[key]) for one in value]
     if not checked or len(set(checked)) < len(checked):
         raise place.fault(f"= {tables.shown(value)} is not allowed", "a list that expands takes different values")
     return checked
@@ -172,12 +198,8 @@ def _word(value: object) -> str:
 
 def _arm(place: Place, family: str, suffix: str, member: Mapping[str, Any], shared: Mapping[str, Any]) -> Arm:
     load = _load(place, {key: value for key, value in member.items() if key in LOAD}, shared)
-    paths.check(place.at("request"), member["service"], member["request"])
-    if load.victim:
-        paths.check(place.at("victim"), member["service"], load.victim, paths.UNMEASURED)
-    _check_client(place, load, paths.split(member["request"])[0])
-    _check_background(place, load, member)
-    _check_replicas(place.at("replicas"), load, member)
+    is_labs = member["service"] in paths.OFFERED
+    (_check_labs if is_labs else _check_own)(place, load, member)
     return Arm(
         name=f"{family} {suffix}".strip(),
         family=family,
@@ -185,7 +207,28 @@ def _arm(place: Place, family: str, suffix: str, member: Mapping[str, Any], shar
         request=member["request"],
         knobs={key: value for key, value in member.items() if key in KNOBS},
         load=load,
+        described=None if is_labs else place.file.parent / member["service"],
     )
+
+
+def _check_labs(place: Place, load: Load, member: Mapping[str, Any]) -> None:
+    """Whether the lab's service offers what this load asks of it."""
+    paths.check(place.at("request"), member["service"], member["request"])
+    if load.victim:
+        paths.check(place.at("victim"), member["service"], load.victim, paths.UNMEASURED)
+    _check_client(place, load, paths.split(member["request"])[0])
+    _check_background(place, load, member)
+    _check_replicas(place.at("replicas"), load, member)
+
+
+def _check_own(place: Place, load: Load, member: Mapping[str, Any]) -> None:
+    """Whether [load] says nothing that a service of the user's own cannot be asked."""
+    if given := [key for key in ("duet", "background") if getattr(load, key)]:
+        raise place.fault(f"has {given[0]} by [load]", "a service of your own is loaded alone, by one mix of requests")
+    if load.holds:
+        raise place.fault(f"has client = {load.client!r} by [load]", "a service of your own is asked requests")
+    if load.concurrent and member["request"] == THEIR_MIX:
+        raise place.fault("has no request", f"single requests at once are all the same one: add {place.key}.request")
 
 
 def _load(place: Place, own: Mapping[str, Any], shared: Mapping[str, Any]) -> Load:

@@ -117,6 +117,9 @@ def _law(place: Place, name: str, arm: Arm, quantity: str) -> Law:
     if name not in LAWS:
         raise place.unknown(name, "law", LAWS)
     law = LAWS[name]
+    if arm.is_own:
+        hint = "say equals, at_least or at_most: a number, or another arm's quantity"
+        raise place.fault(f"= {name!r} does not know what a request of your own service waits for", hint)
     if arm.load.background:
         hint = "hold it against an arm that is alone"
         raise place.fault(f"= {name!r} knows nothing of the background of {arm.name!r}", hint)
@@ -165,6 +168,9 @@ def _check_quantity(place: Place, name: str, arm: Arm, known: Known) -> None:
     needed = QUANTITIES[name].load
     if needed not in arm.load.kinds:
         raise place.at("quantity").fault(f"= {name!r} cannot be measured in arm {arm.name!r}", NEEDS[needed])
+    if arm.is_own and not QUANTITIES[name].outside:
+        known_of = ", ".join(one.name for one in QUANTITIES.values() if one.outside and one.load in arm.load.kinds)
+        raise place.at("quantity").fault(f"= {name!r} is nothing that a service of your own tells", f"say {known_of}")
 
 
 def _refuse_beside(place: Place, prediction: Prediction, known: Known) -> None:

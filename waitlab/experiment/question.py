@@ -7,6 +7,7 @@ from pathlib import Path
 Value = int | float | str | bool
 REPEATS, PAIR_REPEATS = 3, 5  # a verdict needs, of an arm alone and of one that is held against another
 VICTIM_RATE = 20.0  # requests a second of the light stream beside a load
+THEIR_MIX = "what lab.toml asks"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ class Arm:
 
     `knobs` are the service's settings that the file names; what it leaves out is the service's default. `request` is
     path and query.
+
+    `service` is one of the lab's; or, of a service of the user's own, the path of its lab.toml as the file has it: then
+    `described` is where that is, and `request` may be `THEIR_MIX`.
     """
 
     name: str
@@ -72,6 +76,12 @@ class Arm:
     request: str
     knobs: Mapping[str, Value]
     load: Load
+    described: Path | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether its service is the user's own."""
+        return self.service.endswith(".toml")
 
     @property
     def requests(self) -> tuple[str, ...]:

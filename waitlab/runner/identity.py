@@ -3,7 +3,7 @@
 import http.client
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from waitlab.errors import LabError
@@ -33,8 +33,8 @@ def ask(serving: Serving) -> Entry:
 class Asking:
     """The same question in the middle of a load: asked now, answered when its turn comes."""
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
+    def __init__(self, ask: Callable[[], Entry]) -> None:
+        self._question = ask
         self._said: Entry = {}
         self._error = "it did not say in time"
         self._thread = threading.Thread(target=self._ask, daemon=True)
@@ -42,7 +42,7 @@ class Asking:
 
     def _ask(self) -> None:
         try:
-            self._said = ask(self._serving)
+            self._said = self._question()
         except (LabError, OSError) as error:
             self._error = str(error)
 

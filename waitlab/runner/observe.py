@@ -23,9 +23,9 @@ Bucket = tuple[float, float]  # a bound, and how many were not above it
 class Counts:
     """The whole ledger: requests since the service began, of all workers, dead ones too."""
 
-    accepted: int
-    completed: int
-    failed: int
+    accepted: int = 0
+    completed: int = 0
+    failed: int = 0
 
     @property
     def unfinished(self) -> int:

@@ -77,7 +77,7 @@ def run(
         folder = resume or _create(asked, root, facts or machine_facts())
         seed = _seed_of(folder, seed)
         plan = order.planned(asked, seed, results.read(folder).measured)
-        ground = Ground(around, usable, functions)
+        ground = Ground(around, usable, functions, environment)
         with _concluding(asked, folder, began):
             _run_all(_Second(asked, folder), plan, seed, ground, told)
     return folder

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from waitlab.drive import Standby
 from waitlab.errors import LabError
-from waitlab.experiment import Arm, paths
+from waitlab.experiment import Arm
 from waitlab.runner import noise
 from waitlab.runner.cores import Share
 from waitlab.runner.measures import Function
 from waitlab.runner.noise import Reading
 from waitlab.runner.order import Planned
-from waitlab.runner.service import Serving
 from waitlab.runner.surroundings import Surroundings
+from waitlab.runner.witness import Witness
 from waitlab.trial import Trial
 
 # Of a file's path all but the last two parts: a folder that goes to others names no place of this machine.
@@ -34,6 +34,7 @@ class Ground:
     around: Surroundings
     usable: frozenset[int]
     functions: Mapping[str, Function] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)  # of this process: a user's own service starts in it
 
 
 @dataclass
@@ -66,9 +67,8 @@ class Stage:
     """A trial under way: its arm's service serves."""
 
     arm: Arm
-    share: Share
     ground: Ground
-    serving: Serving
+    witness: Witness
     folder: Path  # where its load is written down
     draft: Draft
     ready: Standby | None  # what sends it; single requests need no Locust
@@ -77,13 +77,13 @@ class Stage:
         self.draft.known |= found
 
     @property
-    def labels(self) -> tuple[str, str]:
-        """Style and workload of its request, as metrics are labelled with."""
-        return labels(self.arm)
+    def share(self) -> Share:
+        """Who has which cores."""
+        return self.witness.share
 
     def read_noise(self) -> Reading:
         """What the machine did; the partners of a duet are this run's processes too, and nobody foreign."""
-        return noise.read(self.share.usable, self.ground.around.pids)
+        return noise.read(self.share.usable, (*self.ground.around.pids, *self.witness.pids))
 
     @property
     def is_alone(self) -> bool:
@@ -123,8 +123,3 @@ def words(error: LabError | OSError) -> str:
 def require(ailment: str) -> None:
     if ailment:
         raise LabError(ailment)
-
-
-def labels(arm: Arm) -> tuple[str, str]:
-    """Style and workload of the arm's request, as metrics are labelled with."""
-    return paths.pair(paths.split(arm.request)[0])

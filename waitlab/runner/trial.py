@@ -5,18 +5,17 @@ Mostly one trial by itself. Those of a duet take every step together: single-thr
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from waitlab import configuration, descriptors, drive
 from waitlab.errors import LabError
-from waitlab.experiment import Arm
-from waitlab.runner import answers, cores, identity, measures, noise, observe, service, singles, surroundings, window
+from waitlab.runner import cores, inside, measures, noise, outside, singles, surroundings, window
 from waitlab.runner.cores import Share
-from waitlab.runner.observe import Samples
-from waitlab.runner.service import Serving
-from waitlab.runner.stage import Draft, Ground, Stage, Told, each, labels, naming, require, words
+from waitlab.runner.identity import Entry
+from waitlab.runner.stage import Draft, Ground, Stage, Told, each, naming, require, words
+from waitlab.runner.witness import Witness
 from waitlab.trial import Trial
 
 MEASURED = "measured"
@@ -49,65 +48,65 @@ def run(drafts: Sequence[Draft], ground: Ground, told: Told) -> tuple[Trial, ...
 @contextmanager
 def _on_stage(draft: Draft, share: Share, ground: Ground) -> Iterator[Stage]:
     """The service of one trial, in a folder of its own, for the length of a `with`."""
-    arm, outside = draft.planned.arm, configuration.upstream(draft.planned.arm)
+    arm, upstream = draft.planned.arm, configuration.upstream(draft.planned.arm)
     with _folder(ground.around.folder / f"trial-{draft.planned.order}") as folder, ExitStack() as until_ended:
         load = folder / "load"
         load.mkdir()
-        generator = nullcontext() if arm.load.concurrent else drive.standby(load, ground.around.inherited)
+        is_alone = arm.load.concurrent or arm.is_own  # single requests need no Locust; a mix brings its own
+        generator = nullcontext() if is_alone else drive.standby(load, ground.around.inherited)
         with naming(draft):
             ready = until_ended.enter_context(generator)
             with cores.kept_to(share.usable):
-                around = until_ended.enter_context(surroundings.with_upstream(ground.around, outside, folder))
-            serving = until_ended.enter_context(service.serving(arm, share, around, folder))
-        commands = service.commands(arm, share, serving.edge)
-        commands |= {"upstream": surroundings.upstream_command(outside)} if outside else {}
-        replicas = {"replicas": len(serving.each)} if serving.replicas else {}
-        draft.known |= {"service": {**serving.facts, **replicas}, "commands": commands}
-        yield Stage(arm, share, replace(ground, around=around), serving, load, draft, ready)
+                around = until_ended.enter_context(surroundings.with_upstream(ground.around, upstream, folder))
+            served: AbstractContextManager[Witness] = (
+                outside.served(arm, share, ground.environment, folder)
+                if arm.is_own
+                else inside.served(arm, share, around, folder)
+            )
+            witness = until_ended.enter_context(served)
+        commands = {**witness.commands, **({"upstream": surroundings.upstream_command(upstream)} if upstream else {})}
+        draft.known |= {"service": witness.started, "commands": commands}
+        yield Stage(arm, replace(ground, around=around), witness, load, draft, ready)
 
 
-def checked(serving: Serving, arm: Arm, draft: Draft) -> identity.Entry:
-    """Who answers before the load. LabError when it is not what was started, or not as the contract says."""
-    before = identity.ask(serving)
-    verified = answers.verify(serving.door, *arm.requests)
-    draft.known |= {"identity": (before,), "wrong_answers": verified.wrong, "verified": verified.count}
-    require(f"a wrong answer: {verified.wrong[0]}" if verified.wrong else "")
-    identity.require_metrics(serving, *labels(arm))
+def checked(witness: Witness, draft: Draft) -> Entry:
+    """Who answers before the load. LabError when it is not what was started, or does not answer as it should."""
+    before = witness.ask()
+    count, wrong = witness.verify()
+    draft.known |= {"identity": (before,), "wrong_answers": wrong, "verified": count}
+    require(f"a wrong answer: {wrong[0]}" if wrong else "")
     return before
 
 
 def _serve(stages: Sequence[Stage], told: Told) -> None:
     """From services that serve to ones that have been measured."""
     told("verifying")
-    before = each(stages, lambda stage: checked(stage.serving, stage.arm, stage.draft))
+    before = each(stages, lambda stage: checked(stage.witness, stage.draft))
     if stages[0].arm.load.concurrent:
         _send_singles(stages[0], told)
         during = []
     else:
         during = [window.drive(stages, told)]
-    after = each(stages, lambda stage: identity.ask(stage.serving))
+    after = each(stages, lambda stage: stage.witness.ask())
     for stage, *said in zip(stages, before, *during, after, strict=True):
         stage.note(identity=tuple(said))
 
 
 def _send_singles(stage: Stage, told: Told) -> None:
     """A few requests at once, each on a connection of its own."""
-    serving, count = stage.serving, stage.arm.load.concurrent
-    began, before, readings = observe.counts(serving), observe.look(serving), [stage.read_noise()]
+    witness, count = stage.witness, stage.arm.load.concurrent
+    witness.begin()
+    witness.look()
+    readings = [stage.read_noise()]
     told("measuring")
-    sent = singles.send(serving, stage.arm.request, count)
-    after = observe.look(serving)
+    sent = singles.send(witness.url, witness.log, stage.arm.request, count)
+    witness.look()
     readings.append(stage.read_noise())
-    samples = Samples()
-    samples.take(serving, last=True)
-    drained = window.settled(serving, began, count)
+    witness.sample(last=True)
+    witness.settle(count)
     told("ending")
-    stage.note(
-        singles=sent.requests,
-        client=sent.client,
-        server=observe.server(before, after, samples, stage.labels, (began, drained)),
-        machine=noise.machine(readings, stage.share),
-    )
+    machine = noise.machine(readings, stage.share)
+    stage.note(singles=sent.requests, client=sent.client, machine=machine, **witness.told())
 
 
 def _ailment(stages: Sequence[Stage]) -> str:
@@ -125,7 +124,7 @@ def _blaming(stages: Sequence[Stage]) -> Iterator[None]:
         require(_ailment(stages))
         for stage in stages:
             with naming(stage.draft):
-                require(stage.serving.ailment)
+                require(stage.witness.ailment)
         raise LabError(words(error)) from error
 
 

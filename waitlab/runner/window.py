@@ -9,18 +9,15 @@ from dataclasses import dataclass, replace
 from waitlab import drive as generator
 from waitlab import forecast
 from waitlab.experiment import paths
-from waitlab.runner import answers, identity, noise, observe, steady
+from waitlab.runner import identity, noise, steady
 from waitlab.runner.identity import Asking
 from waitlab.runner.noise import Reading
-from waitlab.runner.observe import Counts, Look, Samples
-from waitlab.runner.service import Serving
 from waitlab.runner.stage import Stage, Told, each, naming, require
 
 SLICES = 10  # of a window, at least; none longer than a second
 POLL_SECONDS = 0.2
 FIRST_ANSWER_SECONDS = 30.0  # beyond what the first response takes: the generator's own start is in it
 OPENING_SLACK = 3.0  # connections may take so many times what is predicted until all are open
-SETTLE_SECONDS = 5.0  # an answer is whole for its client before the service has counted it
 
 
 @dataclass(frozen=True)
@@ -29,17 +26,14 @@ class _Driven:
 
     stage: Stage
     driver: generator.Driver
-    began: Counts
-    pss_bytes: int  # of the workers before it
 
 
 @dataclass(frozen=True)
 class _Window:
-    """What the runner saw of a service in the measured time."""
+    """The measured time of a service (monotonic seconds), and the question that it was asked in the middle."""
 
-    before: Look
-    after: Look
-    samples: Samples
+    start: float
+    end: float
     asking: Asking
 
 
@@ -55,23 +49,22 @@ def drive(stages: Sequence[Stage], told: Told) -> list[identity.Entry]:
         for one in loads:
             with naming(one.stage.draft):
                 one.driver.stop()
-        drained = [settled(one.stage.serving, one.began, one.driver.sent - _uncounted(one)) for one in loads]
+        for one in loads:
+            one.stage.witness.settle(one.driver.sent - _uncounted(one))
         told("ending")
-        for one, window, counted in zip(loads, windows, drained, strict=True):
+        for one, window in zip(loads, windows, strict=True):
             one.stage.note(warm_up_s=warm_up_s, machine=noise.machine(readings, one.stage.share))
-            _note_window(one, window, counted)
+            _note_window(one, window)
     askings = {id(stage): window.asking for stage, window in zip(stages, windows, strict=True)}
     return each(stages, lambda stage: askings[id(stage)].answer())
 
 
 @contextmanager
 def _driving(stage: Stage) -> Iterator[_Driven]:
-    began, door, environment = observe.counts(stage.serving), stage.serving.door, stage.ground.around.inherited
-    request, load = stage.arm.request, stage.arm.load
-    pss_bytes = observe.pss_bytes(stage.serving) if load.holds else 0
-    with generator.driving(door, request, load, stage.folder, environment, ready=stage.ready) as driver:
+    stage.witness.begin()
+    with stage.witness.driving(stage.folder, stage.ready) as driver:
         stage.note(commands={**stage.draft.known["commands"], "load": driver.command})
-        yield _Driven(stage, driver, began, pss_bytes)
+        yield _Driven(stage, driver)
 
 
 def _uncounted(one: _Driven) -> int:
@@ -79,19 +72,17 @@ def _uncounted(one: _Driven) -> int:
     return one.driver.victim_sent if one.stage.arm.load.victim in paths.UNMEASURED else 0
 
 
-def _note_window(one: _Driven, window: _Window, drained: Counts) -> None:
+def _note_window(one: _Driven, window: _Window) -> None:
     """What both witnesses say of the window, once the load is drained."""
     stage, driver = one.stage, one.driver
-    start, end = window.before.at, window.after.at
-    client = generator.client(driver, start, end)
-    server = observe.server(window.before, window.after, window.samples, stage.labels, (one.began, drained))
-    verified, wrong = _judge_samples(driver)
+    client = generator.client(driver, window.start, window.end)
+    verified, wrong = stage.witness.judge(driver)
     stage.note(
         client=replace(client, sent=client.sent - _uncounted(one)),
-        slices=generator.slices(driver.answers, start, end, SLICES),
-        server=replace(server, pss_before_bytes=one.pss_bytes),
+        slices=generator.slices(driver.answers, window.start, window.end, SLICES),
         verified=stage.draft.known["verified"] + verified,
         wrong_answers=wrong,
+        **stage.witness.told(),
     )
 
 
@@ -131,44 +122,23 @@ def _first_request(loads: Sequence[_Driven], one: _Driven, predicted_s: float) -
 def _measure(loads: Sequence[_Driven]) -> tuple[list[_Window], list[Reading]]:
     """Look at every service at both ends of the window, and at the machine once a slice."""
     stages = [one.stage for one in loads]
-    seconds, services = stages[0].arm.load.seconds, [stage.serving for stage in stages]
+    seconds, witnesses = stages[0].arm.load.seconds, [stage.witness for stage in stages]
     ticks = max(SLICES, math.ceil(seconds))
-    before, samples = [observe.look(serving) for serving in services], [Samples() for _ in services]
-    began, readings = before[0].at, [stages[0].read_noise()]
+    starts = [witness.look() for witness in witnesses]
+    began, readings = starts[0], [stages[0].read_noise()]
     for tick in range(1, ticks):
         _pause(loads, began + tick * seconds / ticks)
         readings.append(stages[0].read_noise())
-        for serving, taken in zip(services, samples, strict=True):
-            taken.take(serving, last=False)
+        for witness in witnesses:
+            witness.sample(last=False)
         if tick == ticks // 2:
-            asking = [Asking(serving) for serving in services]
+            asking = [witness.asking() for witness in witnesses]
     _pause(loads, began + seconds)
-    after = [observe.look(serving) for serving in services]
+    ends = [witness.look() for witness in witnesses]
     readings.append(stages[0].read_noise())
-    for serving, taken in zip(services, samples, strict=True):
-        taken.take(serving, last=True)
-    return [_Window(*seen) for seen in zip(before, after, samples, asking, strict=True)], readings
-
-
-def _judge_samples(driver: generator.Driver) -> tuple[int, tuple[str, ...]]:
-    """How many answers of the load were compared with the contract, and what was wrong; errors are another rule's."""
-    found = [
-        answers.fault(*sample)
-        for sample in driver.samples
-        if sample.request not in paths.UNMEASURED and (sample.status == 200 or answers.fails_as_printed(sample.request))
-    ]
-    return len(found), tuple(dict.fromkeys(filter(None, found)))
-
-
-def settled(serving: Serving, began: Counts, sent: int) -> Counts:
-    """The ledger once it has counted all that was sent, or has had time enough to."""
-    until = time.monotonic() + SETTLE_SECONDS
-    while True:
-        now = observe.counts(serving)
-        is_whole = now.unfinished == began.unfinished and now.completed + now.failed - began.completed >= sent
-        if is_whole or time.monotonic() > until:
-            return now
-        time.sleep(POLL_SECONDS / 4)
+    for witness in witnesses:
+        witness.sample(last=True)
+    return [_Window(*seen) for seen in zip(starts, ends, asking, strict=True)], readings
 
 
 def _pause(loads: Sequence[_Driven], until: float) -> None:
@@ -177,5 +147,5 @@ def _pause(loads: Sequence[_Driven], until: float) -> None:
         time.sleep(min(POLL_SECONDS, left))
         for one in loads:
             with naming(one.stage.draft):
-                require(one.stage.serving.ailment)
+                require(one.stage.witness.ailment)
                 require("" if one.driver.alive else "the load generator ended in the middle of its load")

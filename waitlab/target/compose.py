@@ -31,7 +31,7 @@ class Composed(Service):
     @property
     def workers(self) -> int:
         """Where each container is a worker, how many there are; else its own setting, which nobody else changes."""
-        return len(_containers(self.target, self.inherited)) if self.target.has_replicas else self.setting.workers
+        return len(self.containers) if self.target.has_replicas else self.setting.workers
 
     def scale(self, workers: int) -> bool:
         """So many containers, where each is a worker."""
@@ -40,15 +40,27 @@ class Composed(Service):
         self.give(replace(self.setting, workers=workers))
         return True
 
+    @property
+    def containers(self) -> list[str]:
+        """Those that run, by their ids."""
+        return _containers(self.target, self.inherited)
+
     def give(self, setting: Setting) -> None:
         """Start it anew with this setting, where it is another."""
         if setting != self.setting:
-            self.setting = setting  # from here on it is another, even where it does not come up or is interrupted
-            _up(self.target, setting, self.had, {**self.inherited, **self.target.environment(setting)})
-            self.pid = _pid(self.target, self.inherited)
-            if why := starting.ailment(self.url + self.target.health):
-                raise LabError(f"{self.target.name} with {setting}: {why}", "see: docker compose logs", 122)
-            self.settle()
+            self._become(setting)
+
+    def renew(self, setting: Setting) -> None:
+        """Start it anew with this setting, also where it has it already."""
+        self._become(setting, "--force-recreate")
+
+    def _become(self, setting: Setting, *how: str) -> None:
+        self.setting = setting  # from here on it is another, even where it does not come up or is interrupted
+        _up(self.target, setting, self.had, {**self.inherited, **self.target.environment(setting)}, *how)
+        self.pid = _pid(self.target, self.inherited)
+        if why := starting.ailment(self.url + self.target.health):
+            raise LabError(f"{self.target.name} with {setting}: {why}", "see: docker compose logs", 122)
+        self.settle()
 
 
 @contextmanager
@@ -72,11 +84,11 @@ def composed(target: Target, around: Around, inherited: Mapping[str, str]) -> It
             _up(target, as_it_is, had, inherited)
 
 
-def _up(target: Target, setting: Setting, had: int, environment: Mapping[str, str]) -> None:
+def _up(target: Target, setting: Setting, had: int, environment: Mapping[str, str], *how: str) -> None:
     """With so many containers as it has workers, or else as it had: without a word of them compose makes it one."""
     count = setting.workers if target.has_replicas else had
     scaled = ["--scale", f"{target.compose}={count}"] if count > 1 or (target.has_replicas and count) else []
-    _docker(target, environment, "compose", "up", "--detach", "--no-deps", "--wait", *scaled, target.compose)
+    _docker(target, environment, "compose", "up", "--detach", "--no-deps", "--wait", *how, *scaled, target.compose)
 
 
 def _containers(target: Target, environment: Mapping[str, str]) -> list[str]:

@@ -85,7 +85,7 @@ class Service:
         with ExitStack() as until_ended:
             folder = until_ended.enter_context(tempfile.TemporaryDirectory(dir=self.around.folder, prefix="load-"))
             until_ended.enter_context(kept_to(self.around.share.generator))
-            driver = until_ended.enter_context(self._driving(load, Path(folder)))
+            driver = until_ended.enter_context(self.driving(load, Path(folder)))
             seen = watching.Seen(self.pid, self.port, self.ailment)
             found = watching.observe(driver, seen, self.around.share, self.setting)
             answers.judge(self.target, driver.answers, driver.samples)
@@ -107,7 +107,8 @@ class Service:
                 return
             before = now
 
-    def _driving(self, load: Load, folder: Path) -> AbstractContextManager[drive.Driver]:
+    def driving(self, load: Load, folder: Path) -> AbstractContextManager[drive.Driver]:
+        """The load of its requests or of its locustfile's users, recorded in `folder`, for the length of a `with`."""
         target, around = self.target, self.around
         if target.locustfile:
             return drive.driving_theirs(self.url, target.locustfile, load, folder, around.environment, only=around.only)

@@ -3,7 +3,7 @@
 import sys
 
 from waitlab.errors import LabError
-from waitlab.experiment import Arm
+from waitlab.experiment import THEIR_MIX, Arm
 
 ADDRESS = "http://127.0.0.1:PORT"
 
@@ -14,9 +14,19 @@ def commands(arm: Arm) -> dict[str, str]:
         return {}
     from waitlab import drive  # noqa: PLC0415
 
+    started = _own(arm) if arm.is_own else _service(arm)
     if arm.load.concurrent:
-        return {"service": _service(arm), "load": f"{arm.load.concurrent} requests at once, by the runner itself"}
-    return {"service": _service(arm), "load": drive.command(ADDRESS, arm.request, arm.load)}
+        return {"service": started, "load": f"{arm.load.concurrent} requests at once, by the runner itself"}
+    if arm.request == THEIR_MIX:
+        return {"service": started, "load": f"{THEIR_MIX}, by the runner's Locust"}
+    return {"service": started, "load": drive.command(ADDRESS, arm.request, arm.load)}
+
+
+def _own(arm: Arm) -> str:
+    from waitlab.target import of_arm  # noqa: PLC0415
+
+    target, setting = of_arm(arm)
+    return target.typed(setting)
 
 
 def _service(arm: Arm) -> str:

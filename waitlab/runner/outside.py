@@ -1,0 +1,148 @@
+"""A service of the user's own as a witness: it says nothing of itself, the machine tells what its processes do."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from waitlab import process
+from waitlab.drive import Driver, Standby
+from waitlab.errors import LabError
+from waitlab.experiment import Arm
+from waitlab.runner.cores import Share
+from waitlab.runner.identity import Asking, Entry
+from waitlab.target import Service, address, answers, compose, of_arm, processes, starting
+from waitlab.target.processes import Tree
+from waitlab.target.service import Around
+from waitlab.trial import Outside as Account
+
+NOT_LOOKED_AT = "the user's own"
+
+
+@dataclass
+class Outside:
+    """See `witness.Witness`."""
+
+    arm: Arm
+    share: Share
+    service: Service
+    log: Path | None = None
+    _looks: list[Tree | None] = field(default_factory=list)
+    _accept_queue: int = 0
+    _pss_bytes: int | None = None
+
+    @property
+    def url(self) -> str:
+        return self.service.url
+
+    @property
+    def door(self) -> str:
+        return self.service.url
+
+    @property
+    def ailment(self) -> str:
+        return self.service.ailment()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return () if self.service.pid is None else (self.service.pid,)
+
+    @property
+    def started(self) -> Mapping[str, object]:
+        target = self.service.target
+        return {"service": target.name, "setting": str(self.service.setting), "nonce": self.ask()["nonce"]}
+
+    @property
+    def commands(self) -> Mapping[str, str]:
+        return {"service": self.service.target.typed(self.service.setting)}
+
+    def verify(self) -> tuple[int, tuple[str, ...]]:
+        with _telling():
+            answers.check(self.service.target, self.url)
+        return len(self.service.target.requests), ()
+
+    def ask(self) -> Entry:
+        """Its processes: which one started it and when, and who accepts; of a compose service its containers."""
+        if isinstance(self.service, compose.Composed):
+            containers = self.service.containers
+            return {"nonce": " ".join(containers), "code": NOT_LOOKED_AT, "pids": containers}
+        tree = self._tree()
+        if tree is None:
+            raise LabError(self.ailment or "the service's first process is gone")
+        serving = sorted(set(processes.holders(self.service.port)) & set(tree.pids))
+        return {"nonce": f"{self.service.pid} since {tree.began}", "code": NOT_LOOKED_AT, "pids": serving}
+
+    def asking(self) -> Asking:
+        return Asking(self.ask)
+
+    def driving(self, folder: Path, ready: Standby | None) -> AbstractContextManager[Driver]:
+        return self.service.driving(self.arm.load, folder)
+
+    def begin(self) -> None:
+        """It counts nothing."""
+
+    def look(self) -> float:
+        at = time.monotonic()
+        self._looks.append(self._tree())
+        return at
+
+    def sample(self, *, last: bool) -> None:
+        if self.service.pid is not None:
+            waiting = processes.accept_queue(self.service.port, self.service.pid)
+            self._accept_queue = max(self._accept_queue, waiting)
+        if last and (tree := self._looks[-1]):
+            self._pss_bytes = processes.pss_bytes(tree.pids)
+
+    def settle(self, sent: int) -> None:
+        """Nobody knows what it has finished."""
+
+    def judge(self, driver: Driver) -> tuple[int, tuple[str, ...]]:
+        """LabError where its answers say that no figure means anything: a login, a redirect, a rate limit."""
+        with _telling():
+            answers.judge(self.service.target, driver.answers, driver.samples)
+        return sum(200 <= sample.status < 300 for sample in driver.samples), ()
+
+    def told(self) -> Mapping[str, Any]:
+        before, after = self._looks
+        if before is None or after is None:
+            return {"outside": Account()}
+        account = Account(
+            cpu_s=max(0.0, after.cpu_s - before.cpu_s),
+            pss_bytes=self._pss_bytes,
+            processes=len(after.pids),
+            os_threads=max(before.threads, after.threads),
+            accept_queue_max=self._accept_queue,
+        )
+        return {"outside": account}
+
+    def _tree(self) -> Tree | None:
+        return None if self.service.pid is None else processes.tree(self.service.pid)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """How a trial ends is one sentence: what the user can do about his service belongs to it."""
+    try:
+        yield
+    except LabError as error:
+        raise LabError(f"{error.message}: {error.remedy}") from None
+
+
+@contextmanager
+def served(arm: Arm, share: Share, environment: Mapping[str, str], folder: Path) -> Iterator[Outside]:
+    """The user's service for the length of a `with`, fresh, with the arm's setting. LabError when it does not start."""
+    target, setting = of_arm(arm)
+    only = address.beyond(target.url.replace("{port}", "0"), target.allow)
+    if target.compose:  # the engine runs it, on all cores
+        share = replace(share, service=share.usable)
+    around = Around(folder, share, only, environment)
+    process.adopt_orphans()
+    if target.compose:
+        with compose.composed(target, around, environment) as found:
+            found.renew(setting)
+            yield Outside(arm, share, found)
+        return
+    with starting.started(target, setting, around, environment) as service:
+        yield Outside(arm, share, service)
