@@ -78,8 +78,12 @@ def record(response_time: float, exception: Exception | None, response: Any = No
 def drain(environment: Environment) -> None:
     """No user begins another task; the recording ends with the last answer."""
     assert environment.runner is not None
+    began, before = time.monotonic(), dict(ended_at)
     environment.runner.stop()
     environment.events.request.remove_listener(record)
+    for user, ended in before.items():
+        if ended_at.get(user) == ended:  # it rested until now, and sent nothing more
+            recorder.left(began, began - ended)
     recorder.end()
 
 

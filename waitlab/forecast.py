@@ -100,7 +100,8 @@ def _warm_up(arm: Arm, cores: float) -> Iterator[str]:
         fit = "" if arm.is_own else f"{users_that_fit(arm, cores)} users fit, or "
         yield f"{outlasts}{fit}say seconds = {math.ceil(warm_up)}"
     if load.rate and warm_up > FAR_OVER * load.seconds:
-        yield f"{outlasts}the service gives {given_per_s(arm, cores):.4g} answers a second: say a lower rate"
+        gives = "" if arm.is_own else f"the service gives {given_per_s(arm, cores):.4g} answers a second: "
+        yield f"{outlasts}{gives}say a lower rate, or seconds = {math.ceil(warm_up)}"
 
 
 def _connections(arm: Arm, cores: float) -> Iterator[str]:

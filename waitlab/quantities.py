@@ -155,8 +155,11 @@ def _cpu_ms(trial: Trial) -> float | None:
     not say what it completed: there it is of what was answered.
     """
     if trial.outside:
-        cpu_s = trial.outside.cpu_s
-        return _ratio(cpu_s * 1000, trial.client.counted) or None if cpu_s is not None and trial.client else None
+        cpu_s, client = trial.outside.cpu_s, trial.client
+        if cpu_s is None or client is None:
+            return None
+        answered = client.counted + sum(client.victim_us.values()) + client.victim_failures
+        return _ratio(cpu_s * 1000, answered) or None
     return _served(partial(_a_request, lambda worker: worker.cpu_s * 1000), trial) or None
 
 

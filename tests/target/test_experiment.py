@@ -3,6 +3,9 @@ clients and the machine say.
 """
 
 import os
+import re
+import subprocess
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,12 +13,12 @@ import pytest
 
 from tests.ports import free_port
 from tests.runner.small import SEED
-from tests.target.conftest import THREADED, UVICORN, running, toml, written
+from tests.target.conftest import GUNICORN, THREADED, UVICORN, running, toml, written
 from tests.target.test_compose import changes, played
 from tests.target.test_compose import toml as composed
-from waitlab import configuration, experiment, judgement, quantities, results
+from waitlab import configuration, experiment, judgement, quantities, results, validity
 from waitlab.errors import LabError
-from waitlab.experiment import Experiment
+from waitlab.experiment import Experiment, Load
 from waitlab.report.markdown import markdown
 from waitlab.report.page import page
 from waitlab.results import Run
@@ -119,7 +122,7 @@ def test_a_mix_and_a_locustfile_are_asked_as_lab_toml_says(
 ) -> None:
     (shop / "theirs.py").write_text(
         "from locust import HttpUser, task\n\nclass One(HttpUser):\n    @task\n    def order(self):\n"
-        '        self.client.get("/orders")\n'
+        '        self.client.get("/orders")\n    wait_time = lambda self: 0.3\n'
     )
     text = FIRST.replace('request = "/orders"\n', "").replace("users = 4", "users = 4\nthink_ms = 20")
     mixed = toml(THREADED, "/orders", "/sum", choices="[choices]\nworkers = [1]\nthreads = [4]\n")
@@ -133,6 +136,81 @@ def test_a_mix_and_a_locustfile_are_asked_as_lab_toml_says(
     assert "think_ms does not go with the locustfile" in refused(tmp_path, text).message
     (trial,) = run(asked(tmp_path, text.replace("\nthink_ms = 20", "")), tmp_path, environment).trials
     assert trial.ended == "measured"
+    assert trial.verified > 20
+    found = {one.rule: one for one in validity.findings(trial, Load(users=4))}
+    assert (found["G1"].verdict, found["G3"].verdict) == ("pass", "pass"), found["G3"].says  # their rests are known
+
+
+def test_a_bystander_is_asked_beside_the_load(shop: Path, tmp_path: Path, environment: Mapping[str, str]) -> None:
+    written(shop, toml(THREADED))
+    text = FIRST.replace("users = 4", 'users = 4\nvictim = "/"').replace("throughput_rps", "victim_p50_ms")
+    (trial,) = run(asked(tmp_path, text), tmp_path, environment).trials
+    assert trial.ended == "measured"
+    assert trial.client is not None
+    assert sum(trial.client.victim_us.values()) > 5
+    text = text.replace('victim = "/"', 'victim = "/old"')
+    (trial,) = run(asked(tmp_path, text), tmp_path, environment).trials
+    assert "GET /old answers 302" in trial.ended
+
+
+def test_workers_that_only_signals_give_are_there_before_the_load(
+    shop: Path, tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    written(shop, toml(GUNICORN, more='scale = "signals"', choices="[choices]\nworkers = [1, 3]\n"))
+    (trial,) = run(asked(tmp_path, FIRST.replace("workers = 1", "workers = 3")), tmp_path, environment).trials
+    assert trial.outside is not None
+    assert trial.outside.processes == 4
+
+
+def test_a_request_of_lab_toml_keeps_its_login_and_nobody_tells_it(
+    shop: Path, tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    login = '[[requests]]\npath = "/account?key=k1"\nheaders = { Authorization = "Bearer secret" }\n'
+    written(shop, toml(THREADED).partition("[[requests]]")[0] + login)
+    text = FIRST.replace('request = "/orders"\n', "")
+    (trial,) = run(asked(tmp_path, text), tmp_path, environment).trials
+    assert trial.ended == "measured"
+    assert trial.commands["asked"] == "1 x GET /account"
+    assert not {"secret", "k1"} & set(re.findall(r"\w+", str(trial)))
+    named = FIRST.replace("/orders", "/account?key=k1")
+    (trial,) = run(asked(tmp_path, named), tmp_path, environment).trials
+    assert trial.ended == "measured"
+    at_once = named.replace("users = 4\nseconds = 1", "concurrent = 2").replace("throughput_rps", "last_finish_ms")
+    assert "are plain GETs" in refused(tmp_path, at_once).message
+
+
+def test_a_command_that_does_not_serve_itself_is_not_measured(
+    shop: Path, tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    port = free_port()
+    service = f'command = "sleep 60"\nurl = "http://127.0.0.1:{port}"'
+    written(shop, f'[service]\n{service}\n[[requests]]\npath = "/orders"\n')
+    late: list[subprocess.Popen[bytes]] = []
+
+    def serve() -> None:
+        words = GUNICORN.replace("{port}", str(port)).split()
+        late.append(subprocess.Popen(words, cwd=shop, stderr=subprocess.DEVNULL, start_new_session=True))
+
+    timer = threading.Timer(1.0, serve)
+    timer.start()
+    try:
+        ran = run(asked(tmp_path, FIRST.replace("workers = 1\n", "")), tmp_path, environment)
+    finally:
+        timer.join()
+        late[0].terminate()
+        late[0].wait()
+    assert "somebody else answers" in ran.trials[0].ended
+
+
+def test_a_run_does_not_go_on_with_another_lab_toml(shop: Path, tmp_path: Path, environment: Mapping[str, str]) -> None:
+    written(shop, toml(THREADED))
+    one = asked(tmp_path, FIRST)
+    run(one, tmp_path, environment)
+    (folder,) = (tmp_path / "results").iterdir()
+    written(shop, toml(THREADED, "/sum"))
+    with pytest.raises(LabError) as fault:
+        run_experiment(one, tmp_path / "results", environment, SEED, lambda step: None, resume=folder, facts={})
+    assert (fault.value.code, "not the one that was measured" in fault.value.message) == (2, True)
 
 
 def test_single_requests_show_which_of_them_waited_for_another(
@@ -203,6 +281,20 @@ def test_what_an_arm_cannot_ask_of_it_is_refused_before_anything_starts(
     assert old in FIRST
     fault = refused(tmp_path, FIRST.replace(old, new))
     assert said in f"{fault.message}; {fault.remedy}"
+
+
+def test_cores_of_a_compose_service_are_the_compose_files(shop: Path, tmp_path: Path) -> None:
+    written(shop, composed(9000, 'environment = { WORKERS = "{workers}" }'))
+    assert "cores" in refused(tmp_path, FIRST.replace("workers = 1", "cores = [1, 2]")).message
+
+
+def test_a_description_that_cannot_be_read_is_an_error_and_no_traceback(shop: Path, tmp_path: Path) -> None:
+    (shop / "lab.toml").symlink_to("lab.toml")
+    assert "lab.toml" in refused(tmp_path, FIRST).message
+    refused(tmp_path, FIRST.replace("shop/", "s" * 280))
+    (shop / "lab.toml").unlink()
+    os.mkfifo(shop / "lab.toml")
+    assert "is no file" in refused(tmp_path, FIRST).message
 
 
 def test_a_service_that_runs_already_is_no_arm(shop: Path, tmp_path: Path) -> None:

@@ -78,4 +78,5 @@ def test_the_accept_queue_of_a_port_counts_who_waits() -> None:
         for client in clients:
             client.close()
     assert processes.holders(port) == ()
+    assert processes.accept_queue(port) is None
     assert processes.master(port) is None

@@ -32,13 +32,13 @@ def driving_mix(
     Each of `requests` has path, weight, method, headers and body. The generator can reach no address but loopback and
     `only`. Headers may hold secrets: they are in a file of this user's alone, and on no command line.
     """
-    words = driver.locust(url, str(requests[0]["path"]), load, folder, patience_s=PATIENCE_SECONDS)
+    words = driver.locust(url, "/", load, folder, patience_s=PATIENCE_SECONDS)
     mix = folder / "mix.json"
     mix.touch(mode=0o600, exist_ok=False)
     mix.write_text(json.dumps([dict(one) for one in requests]), encoding="utf-8")
-    kind = [words.pop()]  # the user class stands last
-    words += ["--mix", str(mix), "--only", " ".join(only) or "-", *kind]
-    typed = driver.command(url, str(requests[0]["path"]), load)
+    before = words.index("--url")
+    words[before:before] = ["--mix", str(mix), "--only", " ".join(only) or "-"]
+    typed = driver.command(url, "/", load).replace("--request /", "--mix MIX")
     with (
         driver.standby(folder, environment) as ready,
         driver.sending(words, typed, load, folder, ready, patience_s=PATIENCE_SECONDS) as sending,

@@ -17,6 +17,7 @@ CLIENTS = ("request", "sse", "websocket", "upload", "reader", "idle")
 RESTING = ("request", "sse", "websocket")  # clients that rest between one thing and the next
 FEWEST_IN_DUET, MOST_IN_DUET = 2, 4
 MOST_IN_BACKGROUND = 4
+ANY_PATH = tables.matching(r"/[!-~]{0,300}", "a path with its query, such as /orders?page=1")
 PATH = tables.matching(r"/[!-~]{1,300}", "a path with its parameters, such as /sync/sleep?ms=200")
 
 
@@ -90,8 +91,9 @@ def _service(value: object) -> str:
 ARM: dict[str, Check] = {"service": _service, "request": PATH, **LOAD, **KNOBS}
 # Of an arm whose service is the user's own: lab.toml says how a knob reaches it, and its load is one of requests.
 OWN: dict[str, Check] = {
-    **{"service": _service, "request": PATH},
+    **{"service": _service, "request": ANY_PATH},
     **{key: check for key, check in LOAD.items() if key not in ("client", "duet", "background", "background_users")},
+    "victim": ANY_PATH,
     "workers": tables.whole(1, 512),
     "worker_class": tables.matching(r"[A-Za-z_][\w.]{0,99}", "a word, such as gthread"),
     "threads": tables.whole(1, 10_000),

@@ -73,6 +73,8 @@ def _cells(place: Place, arms: Sequence[Arm], given: Mapping[str, Any]) -> tuple
 
 def _where(place: Place, arm: Arm) -> tuple[int, int, int]:
     """Rounds, ms and users of an arm. LabError where it has no place on the map."""
+    if arm.is_own:
+        raise place.fault(f"names {arm.name!r}, whose service is your own", "theory must know what a request waits for")
     path, parameters = paths.split(arm.request)
     numbers = [parameters.get(name, "") for name in ("rounds", "ms")]
     if not path.endswith(f"/{WORKLOAD}") or not all(one.isascii() and one.isdigit() for one in numbers):

@@ -145,6 +145,7 @@ def _measured(place: Place, found: object, law: Law, arm: Arm, known: Known) -> 
             hint = f'it is a {quantity} of some arm: measured = {{ {name} = "ARM" }}'
             raise place.fault(f"has no {name}, which {law.name} needs", hint)
         source = known.partner(place.at(name), given[name], arm) if name in given else arm
+        _check_quantity(place.at(name), quantity, source, known)
         sources[name] = Reference(source.name, quantity)
     return sources
 

@@ -13,12 +13,12 @@ from waitlab.errors import LabError
 from waitlab.experiment import Arm
 from waitlab.runner.cores import Share
 from waitlab.runner.identity import Asking, Entry
-from waitlab.target import Service, address, answers, compose, of_arm, processes, starting
+from waitlab.target import Request, Service, Setting, Target, address, answers, compose, processes, starting
 from waitlab.target.processes import Tree
 from waitlab.target.service import Around
 from waitlab.trial import Outside as Account
 
-NOT_LOOKED_AT = "the user's own"
+Own = tuple[Target, Setting]
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Outside:
     service: Service
     log: Path | None = None
     _looks: list[Tree | None] = field(default_factory=list)
-    _accept_queue: int = 0
+    _accept_queue: int | None = None
     _pss_bytes: int | None = None
 
     @property
@@ -51,28 +51,41 @@ class Outside:
 
     @property
     def started(self) -> Mapping[str, object]:
-        target = self.service.target
-        return {"service": target.name, "setting": str(self.service.setting), "nonce": self.ask()["nonce"]}
+        said, target = self.ask(), self.service.target
+        who = {"nonce": said["nonce"], "code": said["code"]}
+        return {"service": target.name, "setting": str(self.service.setting), **who}
 
     @property
     def commands(self) -> Mapping[str, str]:
-        return {"service": self.service.target.typed(self.service.setting)}
+        """What started it, and what it is asked; of a query and of headers nothing, since they may hold a secret."""
+        target = self.service.target
+        mix = [f"{one.weight:g} x {one.method} {one.path.partition('?')[0]}" for one in target.requests]
+        return {
+            "service": target.typed(self.service.setting),
+            "asked": ", ".join(mix) or f"the users of {target.locustfile and target.locustfile.name}",
+        }
 
     def verify(self) -> tuple[int, tuple[str, ...]]:
+        target, victim = self.service.target, self.arm.load.victim
+        beside = (Request(victim),) if victim else ()
         with _telling():
-            answers.check(self.service.target, self.url)
-        return len(self.service.target.requests), ()
+            answers.check(replace(target, requests=(*target.requests, *beside)), self.url)
+        return len(target.requests) + len(beside), ()
 
     def ask(self) -> Entry:
-        """Its processes: which one started it and when, and who accepts; of a compose service its containers."""
-        if isinstance(self.service, compose.Composed):
+        """Its processes: which one started it and when, and who accepts; or, of a compose service, its containers."""
+        code = self.service.target.digest
+        if self.service.pid is None and isinstance(self.service, compose.Composed):
             containers = self.service.containers
-            return {"nonce": " ".join(containers), "code": NOT_LOOKED_AT, "pids": containers}
+            return {"nonce": " ".join(containers), "code": code, "pids": containers}
         tree = self._tree()
         if tree is None:
             raise LabError(self.ailment or "the service's first process is gone")
-        serving = sorted(set(processes.holders(self.service.port)) & set(tree.pids))
-        return {"nonce": f"{self.service.pid} since {tree.began}", "code": NOT_LOOKED_AT, "pids": serving}
+        serving = self._serving(tree)
+        if not serving:
+            message = f"none of its processes is seen to listen on port {self.service.port}"
+            raise LabError(f"{message}: service.command must be the server, not what starts it elsewhere")
+        return {"nonce": f"{self.service.pid} since {tree.began}", "code": code, "pids": serving}
 
     def asking(self) -> Asking:
         return Asking(self.ask)
@@ -89,9 +102,10 @@ class Outside:
         return at
 
     def sample(self, *, last: bool) -> None:
-        if self.service.pid is not None:
+        if self.service.pid is not None and not self.arm.load.concurrent:  # which is over when it is looked at
             waiting = processes.accept_queue(self.service.port, self.service.pid)
-            self._accept_queue = max(self._accept_queue, waiting)
+            if waiting is not None:
+                self._accept_queue = max(self._accept_queue or 0, waiting)
         if last and (tree := self._looks[-1]):
             self._pss_bytes = processes.pss_bytes(tree.pids)
 
@@ -102,7 +116,7 @@ class Outside:
         """LabError where its answers say that no figure means anything: a login, a redirect, a rate limit."""
         with _telling():
             answers.judge(self.service.target, driver.answers, driver.samples)
-        return sum(200 <= sample.status < 300 for sample in driver.samples), ()
+        return sum(not answer.failed for answer in driver.answers), ()
 
     def told(self) -> Mapping[str, Any]:
         before, after = self._looks
@@ -120,6 +134,12 @@ class Outside:
     def _tree(self) -> Tree | None:
         return None if self.service.pid is None else processes.tree(self.service.pid)
 
+    def _serving(self, tree: Tree) -> list[int]:
+        """Those of its processes that accept connections; what a container publishes the engine accepts."""
+        if self.service.target.compose:
+            return [tree.pids[0]]
+        return sorted(set(processes.holders(self.service.port)) & set(tree.pids))
+
 
 @contextmanager
 def _telling() -> Iterator[None]:
@@ -131,9 +151,9 @@ def _telling() -> Iterator[None]:
 
 
 @contextmanager
-def served(arm: Arm, share: Share, environment: Mapping[str, str], folder: Path) -> Iterator[Outside]:
+def served(own: Own, arm: Arm, share: Share, environment: Mapping[str, str], folder: Path) -> Iterator[Outside]:
     """The user's service for the length of a `with`, fresh, with the arm's setting. LabError when it does not start."""
-    target, setting = of_arm(arm)
+    target, setting = own
     only = address.beyond(target.url.replace("{port}", "0"), target.allow)
     if target.compose:  # the engine runs it, on all cores
         share = replace(share, service=share.usable)

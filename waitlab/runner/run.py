@@ -15,11 +15,13 @@ from waitlab.errors import LabError
 from waitlab.experiment import Arm, Experiment
 from waitlab.runner import cores, measures, order
 from waitlab.runner.order import Turn
+from waitlab.runner.outside import Own
 from waitlab.runner.stage import Draft, Ground
 from waitlab.runner.surroundings import POSTGRES, surroundings
 from waitlab.runner.trial import MEASURED
 from waitlab.runner.trial import run as run_trials
 from waitlab.serve import settings
+from waitlab.target import of_arm
 from waitlab.trial import Trial
 
 MOST_TRIES = 3
@@ -72,12 +74,15 @@ def run(
     functions = measures.load(asked.measure)
     began, usable = time.monotonic(), cores.usable()
     descriptors.raise_limit()  # for the services and the generators that are started here
+    own = {arm.name: of_arm(arm) for arm in asked.arms if arm.is_own}
+    if resume:
+        _require_the_same(own, results.read(resume).trials)
     needs = frozenset(need for arm in asked.arms for need in configuration.dependencies(arm))
     with surroundings(needs, _connections(asked), environment) as around:
         folder = resume or _create(asked, root, facts or machine_facts())
         seed = _seed_of(folder, seed)
         plan = order.planned(asked, seed, results.read(folder).measured)
-        ground = Ground(around, usable, functions, environment)
+        ground = Ground(around, usable, functions, environment, own)
         with _concluding(asked, folder, began):
             _run_all(_Second(asked, folder), plan, seed, ground, told)
     return folder
@@ -179,6 +184,14 @@ def _create(asked: Experiment, root: Path, facts: Mapping[str, Any]) -> Path:
 def _seed_of(folder: Path, seed: int) -> int:
     """The seed that the folder's trials were ordered by, or `seed` where it holds none yet."""
     return next((trial.seed for trial in results.read(folder).trials), seed)
+
+
+def _require_the_same(own: Mapping[str, Own], trials: Sequence[Trial]) -> None:
+    """LabError 2 where a lab.toml is another than the one whose trials would be gone on with."""
+    for trial in trials:
+        if trial.arm in own and trial.ended == MEASURED and trial.service.get("code") != own[trial.arm][0].digest:
+            message = f"arm {trial.arm!r}: its lab.toml or locustfile is not the one that was measured before"
+            raise LabError(message, "run it anew, without --resume", 2)
 
 
 def _connections(asked: Experiment) -> int:

@@ -16,6 +16,7 @@ from waitlab.runner.cores import Share
 from waitlab.runner.measures import Function
 from waitlab.runner.noise import Reading
 from waitlab.runner.order import Planned
+from waitlab.runner.outside import Own
 from waitlab.runner.surroundings import Surroundings
 from waitlab.runner.witness import Witness
 from waitlab.trial import Trial
@@ -35,6 +36,7 @@ class Ground:
     usable: frozenset[int]
     functions: Mapping[str, Function] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)  # of this process: a user's own service starts in it
+    own: Mapping[str, Own] = field(default_factory=dict)  # arm -> the user's service, as lab.toml says at the start
 
 
 @dataclass

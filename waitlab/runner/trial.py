@@ -59,7 +59,7 @@ def _on_stage(draft: Draft, share: Share, ground: Ground) -> Iterator[Stage]:
             with cores.kept_to(share.usable):
                 around = until_ended.enter_context(surroundings.with_upstream(ground.around, upstream, folder))
             served: AbstractContextManager[Witness] = (
-                outside.served(arm, share, ground.environment, folder)
+                outside.served(ground.own[arm.name], arm, share, ground.environment, folder)
                 if arm.is_own
                 else inside.served(arm, share, around, folder)
             )

@@ -26,8 +26,6 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        if self._settings.preload and self._settings.worker_class != "gevent":  # which patches before it imports
-            telemetry.load(self._settings.traces != "off", self._settings.otlp_endpoint)
         return application.load(self._settings)
 
 

@@ -19,11 +19,23 @@ def of_arm(arm: Arm) -> tuple[Target, Setting]:
         message = f"arm {arm.name!r}: {arm.service} names a service that runs already"
         remedy = "a trial needs processes that are fresh: say service.command, or service.compose"
         raise LabError(message, remedy, 2)
+    if target.compose and "cores" in arm.knobs:
+        raise LabError(f"arm {arm.name!r}: cores are nothing that {arm.service} can be given", "say cpuset there", 2)
     if arm.request != THEIR_MIX:
-        target = replace(target, requests=(Request(arm.request),), locustfile=None)
+        target = replace(target, requests=(_asked(arm, target),), locustfile=None)
     elif target.locustfile:
         _refuse_with_users(arm)
     return target, _setting(arm, target.choices)
+
+
+def _asked(arm: Arm, target: Target) -> Request:
+    """The request of lab.toml with the arm's path, with its method and login, or else a plain GET."""
+    known = [one for one in target.requests if one.path == arm.request]
+    request = replace(known[0], weight=1.0) if len(known) == 1 else Request(arm.request)
+    if arm.load.concurrent and request != Request(arm.request):
+        message = f"arm {arm.name!r}: single requests are plain GETs, and {arm.request} is not"
+        raise LabError(message, "say users or a rate", 2)
+    return request
 
 
 def _refuse_with_users(arm: Arm) -> None:

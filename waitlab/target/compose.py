@@ -6,6 +6,7 @@ in a container.
 
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from waitlab.target.settings import Setting
 from waitlab.target.target import Target
 
 SECONDS = 300.0  # an image may have to be built
+POLL_SECONDS = 0.2
 
 
 @dataclass
@@ -27,6 +29,7 @@ class Composed(Service):
 
     inherited: Mapping[str, str] = field(default_factory=dict)
     had: int = 1
+    is_changed: bool = False
 
     @property
     def workers(self) -> int:
@@ -42,8 +45,8 @@ class Composed(Service):
 
     @property
     def containers(self) -> list[str]:
-        """Those that run, by their ids."""
-        return _containers(self.target, self.inherited)
+        """Those that run, by their ids, in order."""
+        return sorted(_containers(self.target, self.inherited))
 
     def give(self, setting: Setting) -> None:
         """Start it anew with this setting, where it is another."""
@@ -55,10 +58,10 @@ class Composed(Service):
         self._become(setting, "--force-recreate")
 
     def _become(self, setting: Setting, *how: str) -> None:
-        self.setting = setting  # from here on it is another, even where it does not come up or is interrupted
+        self.setting, self.is_changed = setting, True  # even where it does not come up or is interrupted
         _up(self.target, setting, self.had, {**self.inherited, **self.target.environment(setting)}, *how)
         self.pid = _pid(self.target, self.inherited)
-        if why := starting.ailment(self.url + self.target.health):
+        if why := _ailment(self.target):
             raise LabError(f"{self.target.name} with {setting}: {why}", "see: docker compose logs", 122)
         self.settle()
 
@@ -80,13 +83,22 @@ def composed(target: Target, around: Around, inherited: Mapping[str, str]) -> It
     try:
         yield service
     finally:
-        if service.setting != as_it_is:
+        if service.is_changed:
             _up(target, as_it_is, had, inherited)
+            _ailment(target)  # whoever comes next finds it serving
+
+
+def _ailment(target: Target) -> str:
+    """Why it does not serve though it runs: of a service without a healthcheck Docker waits for no more than that."""
+    until = time.monotonic() + starting.START_SECONDS
+    while (why := starting.ailment(target.url + target.health)) and time.monotonic() < until:
+        time.sleep(POLL_SECONDS)
+    return why
 
 
 def _up(target: Target, setting: Setting, had: int, environment: Mapping[str, str], *how: str) -> None:
     """With so many containers as it has workers, or else as it had: without a word of them compose makes it one."""
-    count = setting.workers if target.has_replicas else had
+    count = (setting.workers or had) if target.has_replicas else had
     scaled = ["--scale", f"{target.compose}={count}"] if count > 1 or (target.has_replicas and count) else []
     _docker(target, environment, "compose", "up", "--detach", "--no-deps", "--wait", *how, *scaled, target.compose)
 
@@ -115,6 +127,7 @@ def _docker(target: Target, environment: Mapping[str, str], *words: str) -> str:
             capture_output=True,
             text=True,
             timeout=SECONDS,
+            start_new_session=True,  # Ctrl-C is for us: half a change would leave the user without his service
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -51,14 +51,17 @@ def pss_bytes(pids: Iterable[int]) -> int | None:
     return sum(found) if found else None
 
 
-def accept_queue(port: int, of: int | str = "self") -> int:
-    """Connections that wait to be accepted on this port, in the network namespace of process `of`."""
-    return sum(
+def accept_queue(port: int, of: int | str = "self") -> int | None:
+    """Connections that wait to be accepted on this port, in the network namespace of process `of`; None where nobody
+    listens there.
+    """
+    waiting = [
         int(row[4].rpartition(":")[2], 16)
         for table in ("tcp", "tcp6")
         for row in _lines(Path(f"/proc/{of}/net/{table}"))
         if row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port
-    )
+    ]
+    return sum(waiting) if waiting else None
 
 
 def holders(port: int) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """lab.toml, read strictly: whatever is wrong with it is found here, before anything starts."""
 
+import hashlib
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -101,8 +102,8 @@ REQUEST: dict[str, Check] = {
 
 def read(file: Path) -> Target:
     """The service that lab.toml describes. LabError 2 names file, key and what was meant."""
-    file = file / NAME if file.is_dir() else file
-    place, folder = Place(file), file.resolve().parent
+    file, folder = _found(file)
+    place = Place(file)
     top = tables.read(place, _parsed(place), TOP, needed=("service",))
     at = place.at("service")
     given = tables.read(at, top["service"], SERVICE)
@@ -126,12 +127,30 @@ def read(file: Path) -> Target:
         compose=given.get("compose", ""),
         scale=given.get("scale", "replicas" if how == "compose" else "restart"),
         allow=given.get("allow", ()),
+        digest=_digest(file, locustfile),
     )
+
+
+def _digest(*files: Path | None) -> str:
+    """What tells a file that was changed from the one that was measured."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file)).hexdigest()[:16]
+
+
+def _found(file: Path) -> tuple[Path, Path]:
+    """The file, and the folder that its paths are relative to."""
+    try:
+        file = file / NAME if file.is_dir() else file
+        if file.exists() and not file.is_file():
+            raise Place(file).fault("is no file", f"{NAME} describes your service")
+        return file, file.resolve().parent
+    except (OSError, RuntimeError) as error:  # a name that is too long, a folder that is closed, a link to itself
+        raise Place(file).fault(f"cannot be read: {error}", f"{NAME} describes your service") from None
 
 
 def _parsed(place: Place) -> dict[str, Any]:
     try:
-        data = place.file.read_bytes()
+        with place.file.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise place.fault(f"cannot be read: {error.strerror}", f"{NAME} describes your service") from None
     if len(data) > MOST_BYTES:
@@ -234,7 +253,11 @@ def _each(at: Place, listed: list[Any]) -> Iterator[Request]:
 
 
 def _there(place: Place, path: Path, *, is_folder: bool = False) -> Path:
-    path = path.resolve()
-    if not (path.is_dir() if is_folder else path.is_file()):
+    try:
+        path = path.resolve()
+        is_there = path.is_dir() if is_folder else path.is_file()
+    except (OSError, RuntimeError):
+        is_there = False
+    if not is_there:
         raise place.fault(f"= {tables.shown(str(path))} is not there", "it is relative to the folder of this file")
     return path

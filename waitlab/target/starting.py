@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from waitlab import process
@@ -44,6 +45,7 @@ def started(target: Target, setting: Setting, around: Around, inherited: Mapping
             service.run_dir = run_dir
         _await(service, child, log)
         service.settle()
+        _give_workers(service)
         yield service
     finally:
         process.stop(child, STOP_SECONDS + STOP_A_WORKER_SECONDS * setting.workers)
@@ -72,6 +74,17 @@ def _start(
         except OSError as error:
             remedy = "activate the virtual environment that has it, or write its whole path"
             raise LabError(f"service.command cannot be started: {error}", remedy, 122) from None
+
+
+def _give_workers(service: Service) -> None:
+    """By signals, where nothing that starts it takes their number. LabError where it does not come to have so many."""
+    wanted, target = service.setting.workers, service.target
+    if not wanted or target.takes_workers or target.scale != "signals":
+        return
+    service.setting = replace(service.setting, workers=0)  # it has its own number yet
+    if not service.scale(wanted):
+        remedy = "its master must take TTIN and TTOU: put {workers} into its command otherwise"
+        raise LabError(f"{target.name} cannot be given {wanted} workers", remedy, 2)
 
 
 def _ailment(child: subprocess.Popen[bytes], log: Path) -> Callable[[], str]:

@@ -12,6 +12,7 @@ from waitlab.target.settings import Choices, Setting
 Kind = Literal["command", "running"]
 Scale = Literal["restart", "signals", "replicas", "control"]  # control: as waitlab.serve takes it, by a file
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
+LOGIN_OF_URL = re.compile(r"://[^/\s@]+@")
 TYPED_PORT = 8000  # what a person would take
 
 
@@ -53,6 +54,7 @@ class Target:
     needs: frozenset[str] = frozenset()
     shown: frozenset[str] = frozenset()  # of `given` what may be printed though nothing of it is chosen
     prefix: str = ""  # of its compose variables
+    digest: str = ""  # of the file that describes it, and of its locustfile
 
     def command(self, setting: Setting, port: int) -> list[str]:
         """The words that start it; no shell reads them."""
@@ -70,7 +72,8 @@ class Target:
             return str(setting)
         told = {name: value for name, value in self.environment(setting).items() if value and self._is_shown(name)}
         words = [f"{name}={shlex.quote(value)}" for name, value in told.items()]
-        return " ".join([*words, shlex.join(self._composed(setting) or self.command(setting, TYPED_PORT))])
+        typed = " ".join([*words, shlex.join(self._composed(setting) or self.command(setting, TYPED_PORT))])
+        return LOGIN_OF_URL.sub("://...@", typed)
 
     def variables(self, setting: Setting) -> dict[str, str]:
         """The choice as variables for a compose file: those of its environment that hold a choice, or by their names
@@ -84,9 +87,14 @@ class Target:
         return {f"{self.prefix}{name}": value for name, value in found.items()}
 
     @property
+    def takes_workers(self) -> bool:
+        """Whether its command or its environment says how many workers there shall be."""
+        return any("workers" in PLACEHOLDER.findall(text) for text in (self.words, *self.given.values()))
+
+    @property
     def has_replicas(self) -> bool:
         """Whether each worker is a container: it is a compose service, and no variable takes them."""
-        return bool(self.compose) and not any("workers" in PLACEHOLDER.findall(text) for text in self.given.values())
+        return bool(self.compose) and not self.takes_workers
 
     def _composed(self, setting: Setting) -> list[str]:
         """What gives a compose service its setting, as words; none of another."""

@@ -99,7 +99,7 @@ def _pids(seen: Seen) -> Sequence[int]:
 
 
 def _accept_queue(seen: Seen) -> int:
-    return 0 if seen.root is None else processes.accept_queue(seen.port, seen.root)
+    return 0 if seen.root is None else processes.accept_queue(seen.port, seen.root) or 0
 
 
 def _must_be_the_same(window: _Watched) -> None:

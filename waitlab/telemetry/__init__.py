@@ -1,6 +1,5 @@
 """What an application tells the lab about itself; every call is a harmless no-op when telemetry was never started."""
 
-import importlib
 import os
 import threading
 from collections.abc import Callable
@@ -15,7 +14,6 @@ from waitlab.telemetry.wsgi import MeasuredWsgi, RequestName
 __all__ = [
     "PoolState",
     "asgi",
-    "load",
     "outgoing_headers",
     "page",
     "pool_waited",
@@ -29,9 +27,6 @@ __all__ = [
     "worker_facts",
     "wsgi",
 ]
-
-EXPORTER_TO_FILE = "opentelemetry.exporter.otlp.json.file.trace_exporter"
-EXPORTER_TO_ENDPOINT = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
 
 def wsgi(app: Any, request_name: RequestName | None = None, unmeasured: frozenset[str] = frozenset()) -> MeasuredWsgi:
@@ -91,15 +86,6 @@ def page(openmetrics: bool = False) -> bytes:
     if current.worker is None:
         return b"# telemetry was not started in this process\n"
     return current.worker.instruments.page(openmetrics)
-
-
-def load(traces: bool, otlp_endpoint: str | None) -> None:
-    """Import what `start` needs, before a fork, so that all workers share it."""
-    importlib.import_module("waitlab.telemetry.worker")
-
-    if traces:
-        importlib.import_module("waitlab.telemetry.tracing")
-        importlib.import_module(EXPORTER_TO_FILE if otlp_endpoint is None else EXPORTER_TO_ENDPOINT)
 
 
 def start(settings: Any) -> None:
