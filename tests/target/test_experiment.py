@@ -115,6 +115,7 @@ def test_threads_of_a_strangers_service_are_measured_judged_and_reported(
     assert "does not say what it took" in table
     assert "shop/lab.toml (threads 4)" in table
     assert "/orders" in page(found)
+    assert f"./lab run ./mine.toml --seed {SEED}" in table
 
 
 def test_a_mix_and_a_locustfile_are_asked_as_lab_toml_says(

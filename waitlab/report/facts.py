@@ -378,6 +378,8 @@ def again(of: Judgement, known: Callable[[str], str | None]) -> list[str]:
     seeds = {trial.seed for trial in of.run.trials}
     seed = f" --seed {min(seeds)}" if len(seeds) == 1 else ""
     file = f"results/{name(of)}/experiment.toml"
+    if any(arm.is_own for arm in of.experiment.arms):  # its lab.toml is found from where the file was
+        file = f"./{of.experiment.name}.toml"
     what = of.experiment.name if known(of.experiment.name) == of.run.question else file
     return [f"./lab run {what}{seed}", f"./lab report {name(of)}", f"./lab compare {name(of)} NEW_RUN"]
 
