@@ -17,10 +17,11 @@ from tests.ports import free_port
 from tests.serve import strangers
 from tests.serve.served import get, scrape, total
 from tests.waiting import eventually, wait_for
-from waitlab import configuration, experiment, process, target
+from waitlab import experiment, process, target
 from waitlab.cli import app as cli
 from waitlab.serve import folder, in_container
 from waitlab.telemetry import ledger, names
+from waitlab.verbs import commands
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGE = (PROJECT / "docs/tune-your-service.md").read_text()
@@ -80,7 +81,7 @@ def test_the_experiment_of_the_page_can_be_run(project: Path) -> None:
     file = project / "threads-help.toml"
     file.write_text(blocks("toml")[1])
     one = experiment.read(file)
-    configuration.check(one)
+    commands.check(one)
     assert [arm.name for arm in one.arms] == ["orders threads=1", "orders threads=4", "orders threads=16"]
     assert f"run ./{file.name}" in OF_THE_LAB
 

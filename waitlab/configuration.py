@@ -50,9 +50,7 @@ def check(asked: Experiment) -> None:
     """LabError 2 for an arm that no machine can start, and for a law that says nothing of the arm it is asked about."""
     arms = {arm.name: arm for arm in asked.arms}
     for arm in asked.arms:
-        if arm.is_own:
-            _check_own(arm)
-        else:
+        if not arm.is_own:
             environment(arm)
     for one in asked.predictions:
         for member in one.members.values() or (one,):
@@ -63,13 +61,6 @@ def check(asked: Experiment) -> None:
                     raise LabError(
                         f"{asked.name}: {one.says} ({member.arm}): {error.message}", error.remedy, 2
                     ) from None
-
-
-def _check_own(arm: Arm) -> None:
-    """LabError 2 for a lab.toml that cannot be read, or that the arm does not go with."""
-    from waitlab.target import of_arm  # noqa: PLC0415  which reads what is here
-
-    of_arm(arm)
 
 
 def dependencies(arm: Arm) -> frozenset[str]:

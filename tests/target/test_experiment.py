@@ -16,7 +16,7 @@ from tests.runner.small import SEED
 from tests.target.conftest import GUNICORN, THREADED, UVICORN, running, toml, written
 from tests.target.test_compose import changes, played
 from tests.target.test_compose import toml as composed
-from waitlab import configuration, experiment, judgement, quantities, results, validity
+from waitlab import experiment, judgement, quantities, results, validity
 from waitlab.errors import LabError
 from waitlab.experiment import Experiment, Load
 from waitlab.report.markdown import markdown
@@ -24,6 +24,7 @@ from waitlab.report.page import page
 from waitlab.results import Run
 from waitlab.runner.run import EndedError
 from waitlab.runner.run import run as run_experiment
+from waitlab.verbs import commands
 
 HEAD = 'title = "My shop"\nquestion = "Do threads help it?"\n'
 THREADS = """
@@ -78,7 +79,7 @@ def asked(folder: Path, text: str) -> Experiment:
 
 
 def run(one: Experiment, folder: Path, environment: Mapping[str, str]) -> Run:
-    configuration.check(one)
+    commands.check(one)
     try:
         found = run_experiment(one, folder / "results", environment, SEED, lambda step: None, facts={"made": "up"})
     except EndedError as ended:
@@ -88,7 +89,7 @@ def run(one: Experiment, folder: Path, environment: Mapping[str, str]) -> Run:
 
 def refused(folder: Path, text: str) -> LabError:
     with pytest.raises(LabError) as fault:
-        configuration.check(asked(folder, text))
+        commands.check(asked(folder, text))
     assert fault.value.code == 2
     return fault.value
 

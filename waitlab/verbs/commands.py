@@ -1,11 +1,23 @@
-"""The commands of a trial, as a person would type them, without starting anything."""
+"""Whether a machine can start the arms of an experiment, and the commands of a trial as a person would type them."""
 
 import sys
 
+from waitlab import configuration
 from waitlab.errors import LabError
-from waitlab.experiment import THEIR_MIX, Arm
+from waitlab.experiment import THEIR_MIX, Arm, Experiment
 
 ADDRESS = "http://127.0.0.1:PORT"
+
+
+def check(asked: Experiment) -> None:
+    """LabError 2 for an arm that no machine can start, by its knobs or by its lab.toml, and for a law out of place."""
+    configuration.check(asked)
+    if sys.platform.startswith("linux"):
+        from waitlab.target import of_arm  # noqa: PLC0415
+
+        for arm in asked.arms:
+            if arm.is_own:
+                of_arm(arm)
 
 
 def commands(arm: Arm) -> dict[str, str]:

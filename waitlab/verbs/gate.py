@@ -11,14 +11,14 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from waitlab import configuration, experiment, judgement, results, suites
+from waitlab import experiment, judgement, results, suites
 from waitlab.errors import LabError
 from waitlab.experiment import Experiment
 from waitlab.judgement import Judgement
 from waitlab.panels import output
 from waitlab.report import files, terminal
 from waitlab.runner import run as runner
-from waitlab.verbs import junit
+from waitlab.verbs import commands, junit
 from waitlab.verbs.console import console
 from waitlab.verbs.planned import cores, new_seed
 from waitlab.verbs.progress import progress
@@ -47,7 +47,7 @@ class Asked:
         if self.suite is not None:
             return suites.experiments(self.suite)
         one = experiment.read(experiment.find(str(self.what)))
-        configuration.check(one)
+        commands.check(one)
         return [one]
 
 

@@ -19,14 +19,14 @@ from waitlab.report import arms as reported
 from waitlab.report.figures import said
 from waitlab.runner import cores as shares
 from waitlab.runner import order
-from waitlab.verbs.commands import commands
+from waitlab.verbs.commands import check, commands
 from waitlab.verbs.console import console
 
 
 def show(what: str, seed: int | None, as_json: bool) -> None:
     """Print the plan of one experiment."""
     asked = experiment.read(experiment.find(what))
-    configuration.check(asked)
+    check(asked)
     found = plan(asked, new_seed() if seed is None else seed, float(cores()))
     if as_json:
         print(json.dumps(found, indent=1))
