@@ -178,14 +178,16 @@ def firing(alert: str = ".+") -> str:
 def test_the_dots_are_requests_that_were_sampled(run: Run, key: Key) -> None:
     """Each dot is a request of the test's own clients (Locust keeps its trace ids to itself), as high as it took long.
 
-    A server may stop its clock after its client has the last byte: by as long as it then waits for a CPU.
+    A server may stop its clock after its client has the last byte: by as long as it then waits for a CPU. On a machine
+    that others use that is now and then more than a tenth of a second; a wrong height would be that of every dot.
     """
     asked = filled(QUERIES[key].expr)
     took = {request.trace_id: request.seconds for request in run.requests if request.trace_id}
     dots = run.prometheus.exemplars(asked, run.began, run.ended)
     known = dots.keys() & took.keys()
     assert known
-    assert all(0 < dots[trace] <= took[trace] + 0.1 for trace in known)
+    higher = {trace: (dots[trace], took[trace]) for trace in known if not 0 < dots[trace] <= took[trace] + 0.1}
+    assert len(higher) <= len(known) // 10, higher
 
 
 @long
