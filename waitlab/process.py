@@ -33,13 +33,12 @@ def start(
 
     `log` is appended to; None shares this process's own standard output and error. Only the main thread may start
     children: the kernel sends the death signal when the creating *thread* ends. Raises FileNotFoundError for a missing
-    program.
+    program; one that is named with a folder (`./start.sh`) is looked for from `cwd` on.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(f"{command[0]} must be started from the main thread: its death signal follows the thread")
     words = [str(word) for word in command]
-    if shutil.which(words[0], path=environment.get("PATH", os.defpath)) is None:
-        raise FileNotFoundError(f"{words[0]}: no such program on PATH")
+    _must_be_there(words[0], environment.get("PATH", os.defpath), cwd or Path())
     with contextlib.ExitStack() as opened:
         output = None if log is None else opened.enter_context(log.open("ab"))
         return subprocess.Popen(
@@ -52,6 +51,13 @@ def start(
             pass_fds=tuple(pass_fds),
             start_new_session=True,
         )
+
+
+def _must_be_there(program: str, path: str, cwd: Path) -> None:
+    has_folder = os.sep in program
+    if shutil.which(cwd / program if has_folder else program, path=path) is None:
+        where = f"in {cwd.resolve()}" if has_folder else "on PATH"
+        raise FileNotFoundError(f"{program}: no such program {where}")
 
 
 def _guard(death_signal: signal.Signals | None) -> list[str]:

@@ -32,8 +32,10 @@ def seen(*workers: WorkerFigures, **figures: object) -> Figures:
 
 def outside(*workers: WorkerFigures, **figures: object) -> Figures:
     """The same without telemetry: what a stranger's service shows."""
-    kinds = [{"has_loop": one.has_loop, "in_loop_ratio": one.in_loop_ratio} for one in workers]
-    bare = [WorkerFigures(one.name, one.cores, **kind) for one, kind in zip(workers, kinds, strict=True)]
+    bare = [
+        WorkerFigures(one.name, one.cores, has_loop=one.has_loop, in_loop_ratio=one.in_loop_ratio, at_work=one.at_work)
+        for one in workers
+    ]
     return replace(seen(*bare, **figures), telemetry=False, shows_pools=False, rps=None)
 
 
@@ -78,6 +80,12 @@ def labelled() -> Iterator[tuple[str, Limit, Figures]]:
     yield "the upstream", Limit.UPSTREAM, seen(CALLING, upstream=UPSTREAM)
     yield "the upstream explains full tokens", Limit.UPSTREAM, seen(replace(CALLING, tokens=FULL), upstream=UPSTREAM)
     yield "a client of its own", Limit.UPSTREAM, seen(replace(LOOP, calls=FULL))
+    own = {"shows_pools": False}
+    yield "a pool that nobody shows", Limit.DATABASE, seen(replace(LOOP, tokens=FULL, at_work=5.0), **own)
+    yield "threads at work without a pool", Limit.THREAD_POOL, seen(replace(LOOP, tokens=FULL, at_work=40.0), **own)
+    yield "threads at a lock, pools shown", Limit.THREAD_POOL, seen(replace(LOOP, tokens=FULL, at_work=5.0))
+    yield "threads that may not be looked at", Limit.THREAD_POOL, seen(replace(LOOP, tokens=FULL), **own)
+    yield "the same, hardly full", Limit.UNKNOWN, seen(replace(LOOP, tokens=BARELY), **own)
     yield "skew of tokens", Limit.SKEW, seen(replace(LOOP, tokens=FULL), replace(LOOP, tokens=FREE))
     yield "skew of CPU", Limit.SKEW, seen(replace(LOOP, cores=0.98), replace(LOOP, cores=0.02), cores_given=2.0)
     yield "slow clients", Limit.SLOW_CLIENTS, seen(PLAIN, PLAIN, connections=SLOW)
@@ -127,6 +135,11 @@ def from_outside() -> Iterator[tuple[str, Limit, Figures]]:
     """The same of services that show nothing by themselves."""
     yield "from outside: a blocked loop", Limit.LOOP, outside(ASLEEP, connections=QUEUED)
     yield "from outside: threads", Limit.WORKERS, outside(POLLING, connections=QUEUED)
+    yield (
+        "from outside: threads that wait for a pool",
+        Limit.DATABASE,
+        outside(replace(POLLING, at_work=5.0), connections=replace(QUEUED, answering=16)),
+    )
     yield "from outside: sync workers", Limit.WORKERS, outside(PLAIN, PLAIN, connections=QUEUED)
     yield "from outside: slow clients", Limit.SLOW_CLIENTS, outside(PLAIN, PLAIN, connections=SLOW)
     yield "from outside: slow clients of threads", Limit.SLOW_CLIENTS, outside(POLLING, connections=THREADED)

@@ -30,6 +30,18 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """
+POOLED = """
+import threading
+import time
+
+pool = threading.Semaphore(3)
+
+def app(environ, start_response):
+    with pool:
+        time.sleep(0.2)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
 ASGI = """
 import asyncio
 import time
@@ -85,6 +97,14 @@ def test_exhausted_workers(sync: str) -> None:
 def test_workers_with_room(sync: str) -> None:
     with asked(sync, "/", users=1):
         assert judged(sync).limit is Limit.NONE
+
+
+def test_a_pool_behind_threads_that_nobody_shows(tmp_path: Path) -> None:
+    words = ("gunicorn", "stranger:app", "--threads", "12", "--bind", "127.0.0.1:{port}", "--control-socket", "own.ctl")
+    with served(tmp_path, POOLED, *words) as url, asked(url, "/", users=30):
+        verdict = judged(url)
+    assert verdict.limit is Limit.DATABASE, verdict
+    assert Limit.WORKERS in [one.limit for one in verdict.also]
 
 
 def test_a_blocked_loop(loop: str) -> None:

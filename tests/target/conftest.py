@@ -37,6 +37,12 @@ def app(environ, start_response):
         status = "429 Too Many Requests"
     elif path == "/closing" and counts[path] > 20:
         status, headers = "302 Found", [("Location", "/login")]
+    elif path == "/feed":
+        start_response(status, [("Content-Type", "text/event-stream")])
+        return (time.sleep(0.1) or b"data: tick\\n\\n" for _ in iter(int, 1))
+    elif path == "/lazy":
+        time.sleep(0.0 if "lazy" in counts else 1.0)
+        counts["lazy"] = 1
     elif path == "/broken":
         status = "500 Internal Server Error"
     elif path == "/dying" and counts[path] > 20:

@@ -13,7 +13,7 @@ import pytest
 from tests.target.conftest import THREADED, toml, written
 from waitlab import process
 from waitlab.errors import LabError
-from waitlab.target import Rig, Setting, read, rig, starting
+from waitlab.target import Rig, Setting, answers, read, rig, starting
 from waitlab.target.processes import Tree
 
 BACKGROUND = 'import subprocess; subprocess.Popen(["sleep", "77{port}"])'
@@ -78,10 +78,28 @@ def test_a_request_that_is_not_answered_well_is_refused_before_any_load(
     assert remedy in fault.remedy
 
 
+def test_an_answer_without_an_end_is_told_and_not_waited_for(
+    shop: Path, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "PATIENCE_SECONDS", 1.0)
+    target = read(written(shop, toml(THREADED, "/feed")))
+    with rig(target, 1, (), environment) as placed:
+        fault = unserved(placed, Setting(1, threads=1))
+    assert "GET /feed has not ended after 1 s" in fault.message
+    monkeypatch.setattr(starting, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(starting, "START_SECONDS", 3.0)
+    monkeypatch.setattr(starting, "START_A_WORKER_SECONDS", 0.0)
+    target = read(written(shop, toml(THREADED, more='health = "/feed"')))
+    with rig(target, 1, (), environment) as placed:
+        fault = unserved(placed, Setting(1, threads=4))
+    assert "/feed does not answer within 0.3 s" in fault.message
+
+
 @pytest.mark.parametrize(
     ("command", "message", "code"),
     [
         ("no-such-server --port {port}", "service.command cannot be started: no-such-server", 122),
+        ("./no-such.sh {port}", "./no-such.sh: no such program in /", 122),
         (f"{sys.executable} -c 'raise SystemExit(\"no such table {{port}}\")'", "ended at its start", 122),
         (f'{sys.executable} -c \'import subprocess; subprocess.Popen(["sleep", "77{{port}}"])\'', "ended at its", 122),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.ports import free_port
-from tests.target.conftest import THREADED, UVICORN, running, toml, written
+from tests.target.conftest import GUNICORN, THREADED, UVICORN, running, toml, written
 from waitlab.runner.cores import Share
 from waitlab.target import Setting, processes, read, rig, starting
 from waitlab.target.running import found
@@ -40,6 +40,30 @@ def test_a_threaded_service_is_measured_by_its_clients_and_by_proc(shop: Path, e
         assert service.pss_mb() > found.pss_mb
         assert service.scale(1)
         assert service.workers == 1
+
+
+def test_a_script_of_its_folder_starts_it_from_wherever_the_lab_is(
+    shop: Path, environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = shop / "start.sh"
+    script.write_text(f"#!/bin/sh\nexec {GUNICORN.replace('{port}', '$2')} --workers $1\n")
+    script.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    target = read(written(shop, toml("./start.sh {workers} {port}", choices="[choices]\nworkers = [2]\n")))
+    with rig(target, 1, (), environment) as placed, placed.serve(Setting(2)) as service:
+        assert service.workers == 2
+
+
+def test_what_the_first_request_of_each_worker_loads_is_in_no_window(
+    shop: Path, environment: Mapping[str, str]
+) -> None:
+    target = read(
+        written(shop, toml(f"{GUNICORN} --workers {{workers}}", "/lazy", choices="[choices]\nworkers = [3]\n"))
+    )
+    with rig(target, 1, (), environment) as placed, placed.serve(Setting(3)) as service:
+        found = service.measure(users=6, seconds=1)
+    assert found.p99_ms < 500
+    assert found.error_ratio == 0
 
 
 def test_a_mix_asks_each_as_often_as_it_weighs_and_arrivals_come_as_asked(

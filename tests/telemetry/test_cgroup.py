@@ -119,6 +119,14 @@ def test_usable_cpus_are_the_smaller_of_cores_and_quota(tmp_path: Path, quota: s
     assert (found, type(found)) == (usable, type(usable))  # 2, not 2.0: it is shown to people
 
 
+def test_the_group_of_another_process_is_its_own(tmp_path: Path) -> None:
+    root = tree(
+        tmp_path, {**V2, "proc/77/cgroup": "0::/shop.slice\n", "sys/fs/cgroup/shop.slice/cpu.max": "50000 100000\n"}
+    )
+    assert cgroup.usable_cpus(frozenset(range(4)), root, of=77) == 0.5
+    assert cgroup.usable_cpus(frozenset(range(4)), root) == 1.5
+
+
 def test_the_real_group_is_read_without_a_fault() -> None:
     assert 0 < cgroup.usable_cpus() <= len(os.sched_getaffinity(0))
     if (memory := cgroup.memory()) is not None:

@@ -9,9 +9,10 @@ from simulated import Application, memory, observe
 
 from waitlab.target.observation import Observation
 from waitlab.target.settings import Setting
+from waitlab.target.watching import edge_rps
 from waitlab.tune import usl
 from waitlab.tune.demands import demands
-from waitlab.tune.objective import Objective
+from waitlab.tune.objective import Objective, misses
 from waitlab.tune.predicted import can_meet, meets, predict
 
 SYNC, EIGHT = Setting(1, "sync", 1), Setting(2, "gthread", 8)
@@ -44,7 +45,10 @@ def test_memory_is_the_first_worker_and_each_further_one() -> None:
     seen = [window(Application(0.1, 0.001), Setting(workers, "sync", 1), 10) for workers in (1, 2, 6)]
     found = demands("sync", seen, 1)
     assert found.pss_mb(Setting(4, "sync", 1)) == pytest.approx(memory(Setting(4, "sync", 1)), rel=0.01)
+    preloaded = demands("sync", seen, 1).least_mb(Setting(4, "sync", 1))
+    assert preloaded < memory(Setting(4, "sync", 1)), "threads have a part of what a worker seems to take"
     alone = demands("sync", seen[:1], 1)
+    assert alone.least_mb(Setting(16, "sync", 1)) == pytest.approx(memory(SYNC)), "all may be shared"
     assert alone.least_mb(Setting(4, "sync", 1)) < memory(Setting(4, "sync", 1)) < alone.pss_mb(Setting(4, "sync", 1))
 
 
@@ -108,6 +112,30 @@ def test_arrivals_are_met_below_capacity_and_in_time() -> None:
     assert meets(predict(many, found, asked, 1), asked)
     assert not can_meet(predict(many, found, replace(asked, p95_ms=150), 1), replace(asked, p95_ms=150))
     assert math.isinf(predict(few, found, asked, 1).mean_ms)
+
+
+def test_a_few_slow_requests_rule_no_p95_out() -> None:
+    """24 of 25 take 20 ms, one takes 2 s: a mean of 99 ms, and a p95 far below it."""
+    alone = replace(window(Application(0.099, 0.0), SYNC, 1), p50_ms=20.0, p95_ms=21.0)
+    found = demands("gthread", [alone], 1)
+    for asked in (Objective(users=10, p95_ms=60), Objective(rate=20, p95_ms=60)):
+        assert can_meet(predict(Setting(1, "gthread", 16), found, asked, 1), asked)
+        impossible = replace(asked, p95_ms=15)
+        assert not can_meet(predict(Setting(1, "gthread", 16), found, impossible, 1), impossible)
+
+
+def test_what_is_under_way_at_a_windows_ends_is_no_arrival_that_was_not_carried() -> None:
+    """200 arrivals a second in windows of 3 s, times that vary: 14 answers are a standard deviation of both ends."""
+    asked, chance = Objective(rate=200), random.Random(3)
+    varied = sorted(chance.expovariate(1) * 1000 for _ in range(600))
+    edge = edge_rps(200, varied, 3.0)
+    assert edge == pytest.approx(math.sqrt(2 * 200 * 0.5) / 3, rel=0.1)
+    one = replace(window(Application(0.2, 0.001), EIGHT, rate=10), rate=200.0, throughput_rps=190.0)
+    assert misses(asked, [one]), "where all take the same nothing varies"
+    assert not misses(asked, [replace(one, edge_rps=edge)])
+    assert misses(asked, [replace(one, edge_rps=edge, throughput_rps=180.0)] * 4)
+    assert edge_rps(200, [200.0] * 600, 3.0) == 0
+    assert edge_rps(0, varied, 3.0) == edge_rps(200, [], 3.0) == 0
 
 
 def law(n: float, one: float, contention: float, coherency: float) -> float:

@@ -188,6 +188,37 @@ def test_settings_that_do_not_start_take_nothing_from_those_that_do() -> None:
     assert len(found.known.failed) >= 3
 
 
+def test_where_only_the_smallest_start_one_of_them_is_the_answer() -> None:
+    large = tuple(one for one in GUNICORN.settings() if one.workers > 1 or one.threads > 1)
+    found, _ = tuned(Application(0.05, 0.001, refuses=large), GUNICORN)
+    assert found.recommended
+    assert found.recommended.setting.workers == 1
+
+
+def test_a_finalist_that_fails_once_is_none_and_the_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows_of: dict[Setting, int] = {}
+
+    def fails(one: Observation) -> Observation:
+        windows_of[one.setting] = windows_of.get(one.setting, 0) + 1
+        if windows_of[one.setting] == 2 and one.users > 1 and one.setting == best_of_all:
+            raise LabError("the service ended")
+        return one
+
+    best_of_all = tuned(IO, GUNICORN)[0].recommended.setting  # type: ignore[union-attr]
+    seen_as(monkeypatch, fails)
+    found, _ = tuned(IO, GUNICORN)
+    assert found.recommended
+    assert found.recommended.setting != best_of_all
+    assert found.known.failed == {best_of_all: "the service ended"}
+
+
+def test_a_number_of_workers_that_something_else_sets_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen_as(monkeypatch, lambda one: replace(one, processes=5))
+    with pytest.raises(LabError, match="5 processes with sync, 1 worker") as fault:
+        tuned(Application(0.2, 0.001), Choices((1, 4, 16), ("sync",)))
+    assert "{workers}" in fault.value.remedy
+
+
 def test_a_service_that_does_not_start_at_all_is_the_end() -> None:
     application = Application(0.1, 0.01, refuses=GUNICORN.settings())
     with pytest.raises(LabError, match="does not start"):

@@ -57,6 +57,12 @@ CURES: dict[tuple[Limit, str], tuple[str, Dashboard, Panel]] = {
         _TIME,
         where_time_goes.POOL,
     ),
+    (Limit.DATABASE, "unseen"): (
+        "Find what its threads wait for (`py-spy dump --pid`): mostly a pool of connections that is smaller than the "
+        "number of threads. Shorten what holds one, then enlarge it; more threads or workers only wait longer.",
+        _TIME,
+        where_time_goes.POOL,
+    ),
     (Limit.UPSTREAM, "places"): (
         "The outside world serves no more at once: ask it less (cache, batch, fewer calls a request), or raise its "
         "limit. Nothing in this service makes it faster.",

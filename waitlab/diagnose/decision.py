@@ -52,12 +52,24 @@ def decide(seen: Figures) -> Verdict:
     first, *others = found
     rivals = [other for other in others if other.limit not in FOLLOWS.get(first.limit, frozenset())]
     computing = _computing(seen, min)[:1] if first.limit in BEHIND_CPU else ()
-    doubts = (*_noise(seen), *computing, *(f"{other.limit.value}: {other.says[0]}" for other in rivals))
+    doubts = (
+        *_noise(seen),
+        *computing,
+        *_held_by(first, seen),
+        *(f"{other.limit.value}: {other.says[0]}" for other in rivals),
+    )
     confidence = first.weight * DOUBT ** len(doubts)
     rests = all(one.ready is not None for one in seen.workers)  # else the rule of the CPU would have found it
     if confidence < TOLD or (computing and not rests):
         return _unknown((f"{first.limit.value} is likely: {first.says[0]}", *doubts), found)
     return Verdict(first.limit, confidence, first.says, tuple(others), doubts, cures.of(first))
+
+
+def _held_by(first: Evidence, seen: Figures) -> tuple[str, ...]:
+    """What full threads may wait for, where neither they nor pools can be looked at."""
+    may_wait = first.limit is Limit.THREAD_POOL or (first.limit is Limit.WORKERS and first.what == "threads")
+    is_shown = all(one.at_work is not None for one in seen.workers)
+    return () if is_shown or not may_wait else _unseen(seen)
 
 
 def _unknown(doubts: tuple[str, ...], found: list[Evidence]) -> Verdict:

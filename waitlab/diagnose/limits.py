@@ -25,6 +25,10 @@ BUSY_GENERATOR, FULL_GENERATOR = 0.70, 0.85
 SPARE = 0.5
 # Held up by their clients: half the places is what must be missed.
 HELD_UP = 0.5
+# Threads that have a request and do not wait for one another: so few of so many a worker are no full house.
+LOCKED, MANY = 0.5, 2.0
+# What is deduced from threads that wait is worth less than a pool that tells how full it is.
+DEDUCED = 0.8
 # Evidence at its threshold is worth so much, and one when it is beyond doubt.
 LEAST = 0.6
 
@@ -140,6 +144,33 @@ def database(seen: Figures) -> Evidence | None:
     """Every connection is taken, and callers wait for one."""
     places = seen.together("pools")
     return _exhausted(Limit.DATABASE, places, "database connections") if places else None
+
+
+def unseen_pool(seen: Figures) -> Evidence | None:
+    """Nearly all threads that have a request wait for other threads of their process, while nobody computes: so they
+    do for the connections of a pool that is too small, whoever keeps it.
+    """
+    is_shown = seen.shows_pools or any(one.pools for one in seen.workers)
+    if is_shown or upstream(seen) or not (thread_pool(seen) or workers(seen)):
+        return None
+    at_work = [one.at_work for one in seen.workers if one.at_work is not None]
+    busy = _busy_threads(seen)
+    if len(at_work) < len(seen.workers) or busy <= MANY * len(seen.workers) or sum(at_work) > LOCKED * busy:
+        return None
+    says = (
+        f"of {busy:.1f} threads that had a request {sum(at_work):.1f} waited for something outside; the others waited "
+        "for one another, as for a connection of a full pool",
+        "which pool, or lock, it is does not show from outside (py-spy dump does)",
+    )
+    return Evidence(Limit.DATABASE, says, DEDUCED * weight(1 - sum(at_work) / busy, 1 - LOCKED, 1.0), "unseen")
+
+
+def _busy_threads(seen: Figures) -> float:
+    """Threads that have a request: as the service tells, or as its connections show."""
+    told = [places for kind in ("tokens", "executor", "threads") if (places := seen.together(kind))]
+    if told:
+        return max(places.used for places in told)
+    return seen.connections.answering if seen.connections else 0.0
 
 
 def upstream(seen: Figures) -> Evidence | None:
@@ -309,6 +340,7 @@ RULES: tuple[Rule, ...] = (
     loop,
     upstream,
     database,
+    unseen_pool,
     thread_pool,
     slow_clients,
     workers,

@@ -1,7 +1,7 @@
 """What each look at a service showed, and the figures that all of them together make."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from waitlab.diagnose.figures import Connections, Figures, Places, WorkerFigures
@@ -23,10 +23,11 @@ Kinds = tuple[str, str, str]
 class Moment:
     """One look. A key of `pages`, `in_loop` and `cpu_s` is a worker's name; None = this cannot be known here.
 
-    `cpu_s`: CPU seconds until now, of a worker and all below it; `ready_s`: of each of its threads, with those for
-    which it waited for a core; `pids`: its process; `cores`: the ticks of the service's cores by mode; `senders`:
-    what sends load, by thread where those compute at once -> its CPU seconds; `load_ratio`: of the load's own
-    exporter, by process; `load_requests`: what it has asked this service; `pages_s`: how long its pages took.
+    `at_work`: how many of its threads do not wait for each other; `cpu_s`: CPU seconds until now, of a worker and
+    all below it; `ready_s`: of each of its threads, with those for which it waited for a core; `pids`: its process;
+    `cores`: the ticks of the service's cores by mode; `senders`: what sends load, by thread where those compute at
+    once -> its CPU seconds; `load_ratio`: of the load's own exporter, by process; `load_requests`: what it has
+    asked this service; `pages_s`: how long its pages took.
     """
 
     at: float
@@ -35,6 +36,7 @@ class Moment:
     connections: Sequence[Connection] | None = None
     in_loop: Mapping[str, bool] = field(default_factory=dict)
     has_loop: Mapping[str, bool] = field(default_factory=dict)
+    at_work: Mapping[str, int] = field(default_factory=dict)
     cpu_s: Mapping[str, float] = field(default_factory=dict)
     ready_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     pids: Mapping[str, int] = field(default_factory=dict)
@@ -92,8 +94,10 @@ def figures(
 def _worker(name: str, moments: Sequence[Moment]) -> WorkerFigures:
     pages = [(moment.at, moment.pages[name]) for moment in moments if name in moment.pages]
     looped = [moment.in_loop[name] for moment in moments if name in moment.in_loop]
+    at_work = [moment.at_work[name] for moment in moments if name in moment.at_work]
     known = WorkerFigures(
         name=name,
+        at_work=_mean(at_work) if at_work else None,
         cores=_cores(name, moments),
         ready=_ready(name, moments[0], moments[-1]),
         has_loop=next((moment.has_loop[name] for moment in moments if name in moment.has_loop), None),
@@ -109,16 +113,14 @@ def _inside(known: WorkerFigures, pages: Sequence[tuple[float, Metrics]]) -> Wor
     done = sum(last.total(names.LEDGER_REQUESTS, outcome=how) for how in ("completed", "failed"))
     had = sum(first.total(names.LEDGER_REQUESTS, outcome=how) for how in ("completed", "failed"))
     pools = {pool for page in every for pool in page.by("pool", names.POOL_MAX)}
-    return WorkerFigures(
-        name=known.name,
-        ready=known.ready,
+    return replace(
+        known,
         cores=known.cores if known.cores is not None else _grown(first, last, names.WORKER_CPU) / seconds,
         rps=(done - had) / seconds,
         in_flight=_mean([page.total(names.ACTIVE_REQUESTS) for page in every]),
         late_ratio=_late_s(every) / seconds if names.LOOP_LAG in last else None,
         lag_s=max(page.total(names.LOOP_LAG) for page in every) if names.LOOP_LAG in last else None,
         has_loop=names.LOOP_LAG in last,
-        in_loop_ratio=known.in_loop_ratio,
         threads=_places(every, (names.WORKER_THREADS, names.WORKER_THREADS_BUSY, names.WORKER_REQUESTS_WAITING)),
         tokens=_places(every, (names.TOKENS, names.TOKENS_BORROWED, names.TOKENS_WAITING)),
         executor=_places(every, (names.EXECUTOR_THREADS, names.EXECUTOR_BUSY, names.EXECUTOR_WAITING)),

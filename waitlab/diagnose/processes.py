@@ -14,6 +14,8 @@ _EPOLL = "anon_inode:[eventpoll]"
 # epoll_wait, epoll_pwait and epoll_pwait2, by which every event loop of Linux waits.
 _WAITS = {"x86_64": ("232", "281", "441"), "aarch64": ("22", "441")}.get(platform.machine(), ())
 _WAITS_IN = ("ep_poll", "do_epoll_wait")  # the function of the kernel, by its releases
+_LOCK = {"x86_64": "202", "aarch64": "98"}.get(platform.machine(), "")  # futex, by which threads wait for each other
+_LOCK_IN = "futex_"
 
 
 def workers(port: int) -> list[int]:
@@ -49,6 +51,29 @@ def is_in_loop(pid: int) -> bool | None:
         place = Path(f"/proc/{pid}/wchan").read_text()
         return place in _WAITS_IN if place not in ("", "0") else None
     return None
+
+
+def at_work(pid: int) -> int | None:
+    """How many threads beside the main one compute now, or wait for anything but each other; None when they may not be
+    looked at.
+    """
+    count = 0
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ends while we look
+                count += task.name != str(pid) and not _waits_for_a_lock(task)
+    except OSError:
+        return None
+    return count
+
+
+def _waits_for_a_lock(task: Path) -> bool:
+    """PermissionError when it may not be looked at."""
+    with suppress(PermissionError):
+        return bool(_LOCK) and task.joinpath("syscall").read_text().startswith(f"{_LOCK} ")
+    if (place := task.joinpath("wchan").read_text()) in ("", "0"):
+        raise PermissionError(f"{task}: neither its call nor its place in the kernel is shown")
+    return place.startswith(_LOCK_IN)
 
 
 def cpu_s(pid: int) -> float | None:

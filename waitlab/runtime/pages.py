@@ -5,15 +5,16 @@ Only the standard library's smallest modules: the local supervisor reads pages f
 
 import re
 import socket
+import time
 from contextlib import suppress
-from functools import partial
 from urllib.parse import urlsplit
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 def get(url: str, patience: float, host: str = "") -> tuple[int, bytes]:
-    """Status and body of a page, over HTTP/1.0. Raises OSError, or ValueError for no HTTP at all.
+    """Status and body of a page, over HTTP/1.0. Raises OSError, or ValueError for no HTTP at all; TimeoutError also for
+    a page that goes on for longer than `patience`, however quick its parts come.
 
     `host` is what the page is asked to be: the URL's own, or the name under which a browser would know it.
     """
@@ -21,7 +22,11 @@ def get(url: str, patience: float, host: str = "") -> tuple[int, bytes]:
     path = where.path + (f"?{where.query}" if where.query else "")
     with socket.create_connection((where.hostname, where.port), timeout=patience) as connection:
         connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {host or where.netloc}\r\n\r\n".encode())
-        answer = b"".join(iter(partial(connection.recv, 65536), b""))
+        answer, until = b"", time.monotonic() + patience
+        while part := connection.recv(65536):
+            answer += part
+            if time.monotonic() > until:
+                raise TimeoutError(f"{url} has not ended after {patience:g} s")
     head, _, body = answer.partition(b"\r\n\r\n")
     protocol, status = head.split(None, 2)[:2]
     if not protocol.startswith(b"HTTP/"):

@@ -41,7 +41,7 @@ class Service:
     """A target that serves with `setting`. `pid` is what its processes are below, None where they are not to be seen.
 
     `ailment` says why it serves no more, and is empty while it does. `run_dir`: of one of the lab's, which is told
-    there how many workers it shall have.
+    there how many workers it shall have. `is_fresh`: it has workers that were not loaded yet.
     """
 
     target: Target
@@ -51,6 +51,7 @@ class Service:
     around: Around
     ailment: Callable[[], str]
     run_dir: Path | None = None
+    is_fresh: bool = True
 
     @property
     def port(self) -> int:
@@ -64,10 +65,12 @@ class Service:
 
     def scale(self, workers: int) -> bool:
         """Give it so many workers, live. False where that cannot be: then it has to be started anew."""
+        had = self.setting.workers
         if self.run_dir:
             scale.change(self.run_dir, self.target.name, workers, None)
         elif not self._signal_until(workers):
             return False
+        self.is_fresh = self.is_fresh or workers > had
         self.setting = replace(self.setting, workers=workers)
         self.settle()
         return True
@@ -82,6 +85,9 @@ class Service:
         load = Load(users=users, rate=rate, seconds=seconds)
         if lack := descriptors.lack(users):
             raise LabError(lack, "ask for fewer users, or have the hard limit raised: ulimit -Hn", 122)
+        if self.is_fresh:
+            answers.wake(self.target, self.url, self.setting.workers)
+            self.is_fresh = False
         with ExitStack() as until_ended:
             folder = until_ended.enter_context(tempfile.TemporaryDirectory(dir=self.around.folder, prefix="load-"))
             until_ended.enter_context(kept_to(self.around.share.generator))

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import fmean
 
 from waitlab import drive
@@ -18,7 +19,7 @@ from waitlab.target.observation import Observation
 from waitlab.target.processes import Tree
 from waitlab.target.settings import Setting
 
-POLL_SECONDS = 0.2
+POLL_SECONDS, WEIGH_SECONDS = 0.2, 1.0  # PSS is added up page by page, while the process must wait
 FIRST_ANSWER_SECONDS = 30.0
 SHORTEST_WARM_UP, LONGEST_WARM_UP = 0.5, 3.0  # seconds; a service that answers more slowly gets two response times
 
@@ -80,14 +81,23 @@ def _watch(driver: Driver, seen: Seen, share: Share) -> _Watched:
     readings = [noise.read(share.usable, _pids(seen))]
     before, start = _tree(seen), time.monotonic()
     window = _Watched(start, start + driver.load.seconds, before, before, None, readings)
+    weigh = start + WEIGH_SECONDS
     while time.monotonic() < window.end:
         _pause(driver, seen, min(window.end, time.monotonic() + POLL_SECONDS))
         window.accept_queue = max(window.accept_queue, _accept_queue(seen))
+        if time.monotonic() >= weigh:
+            _weigh(window, _tree(seen))
+            weigh += WEIGH_SECONDS
     window.after, window.end = _tree(seen), time.monotonic()
     _must_be_the_same(window)
-    window.pss_bytes = processes.pss_bytes(window.after.pids) if window.after else None
+    _weigh(window, window.after)
     readings.append(noise.read(share.usable, _pids(seen)))
     return window
+
+
+def _weigh(window: _Watched, tree: Tree | None) -> None:
+    found = processes.pss_bytes(tree.pids) if tree else None
+    window.pss_bytes = max(filter(None, (window.pss_bytes, found)), default=None)
 
 
 def _tree(seen: Seen) -> Tree | None:
@@ -147,7 +157,21 @@ def _observation(setting: Setting, load: Load, driver: Driver, window: _Watched,
         foreign_ratio=machine.foreign_ratio,
         steal_ratio=machine.steal_ratio,
         late_p99_ms=client.late_p99_s * 1000,
+        edge_rps=edge_rps(load.rate, times_ms, seconds),
     )
+
+
+def edge_rps(rate: float, times_ms: Sequence[float], seconds: float) -> float:
+    """The standard deviation of the difference between arrivals and answers in a window, a second; 0 without a rate.
+
+    `times_ms` are response times in ascending order. Of arrivals at even distances the number under way varies with
+    these alone: its variance is rate times the integral of F (1 - F), F their distribution, which is 0 where all take
+    the same. The difference has it twice, at both ends.
+    """
+    shares = (place / len(times_ms) for place in range(1, len(times_ms)))
+    gaps = ((later - earlier) / 1000 for earlier, later in pairwise(times_ms))
+    integral = math.fsum(share * (1 - share) * gap for share, gap in zip(shares, gaps, strict=True))
+    return math.sqrt(2 * rate * integral) / seconds
 
 
 def failed_ratio(answers: Sequence[Answer]) -> float:

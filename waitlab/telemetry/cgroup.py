@@ -1,4 +1,4 @@
-"""What this process's control group allows and has used, cgroup v1 and v2; needs only the standard library.
+"""What a process's control group allows and has used, cgroup v1 and v2; needs only the standard library.
 
 Every group above it limits it too, as far as it can be seen from here: in a container usually one group, which is the
 root of what is mounted there. The tightest limit is the one that counts, and its group's figures are the ones shown.
@@ -32,18 +32,20 @@ class Memory:
     oom_kills: int
 
 
-def usable_cpus(cores: frozenset[int] | None = None, root: Path = _ROOT) -> float:
-    """How many CPUs' worth of time this process, or one held to `cores`, can get: a fraction where a quota says so."""
+def usable_cpus(cores: frozenset[int] | None = None, root: Path = _ROOT, of: int | str = "self") -> float:
+    """How many CPUs' worth of time this process, or process `of` that is held to `cores`, can get: a fraction where a
+    quota says so.
+    """
     counted = len(cores or os.sched_getaffinity(0))
-    quota = cpu(root)
+    quota = cpu(root, of)
     usable = min(counted, round(quota.cpus, 3)) if quota else counted
     return int(usable) if usable == int(usable) else usable
 
 
-def cpu(root: Path = _ROOT) -> Cpu | None:
-    """The tightest CPU quota; None when there is none. `root` holds proc and sys."""
+def cpu(root: Path = _ROOT, of: int | str = "self") -> Cpu | None:
+    """The tightest CPU quota of process `of`; None when there is none. `root` holds proc and sys."""
     with suppress(*_NOT_UNDERSTOOD):
-        quotas = (_cpu(group) for group in _groups("cpu", root))
+        quotas = (_cpu(group) for group in _groups("cpu", root, of))
         return min(filter(None, quotas), key=lambda quota: quota.cpus, default=None)
     return None
 
@@ -77,10 +79,10 @@ def _memory(group: Path) -> Memory | None:
     return Memory(int(limit), max(0, used - spare), kills)
 
 
-def _groups(controller: str, root: Path) -> Iterator[Path]:
-    """The folder of this process's group for a controller, and of each group above it that is mounted here."""
+def _groups(controller: str, root: Path, of: int | str = "self") -> Iterator[Path]:
+    """The folder of a process's group for a controller, and of each group above it that is mounted here."""
     paths: dict[str, str] = {}
-    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
+    for line in (_read(root / f"proc/{of}/cgroup") or "").splitlines():
         _, controllers, group = line.split(":", 2)
         paths |= dict.fromkeys(controllers.split(","), group)
     for line in (_read(root / "proc/self/mountinfo") or "").splitlines():

@@ -143,9 +143,9 @@ def _in_the_way(nearest: Candidate | None, known: Knowledge, predictions: Mappin
             yield "the load generator had no CPU to spare: the service may give more than was measured"
         return
     objective = known.objective
-    own_ms = min(one.own_ms for one in predictions.values())
-    if objective.p95_ms and own_ms > objective.p95_ms:
-        yield f"a request alone takes {figure(own_ms)} ms, {objective.p95_ms:g} ms are asked for"
+    usual_ms = min(one.usual_ms for one in predictions.values())
+    if objective.p95_ms and usual_ms > objective.p95_ms:
+        yield f"half of the requests take {figure(usual_ms)} ms alone, {objective.p95_ms:g} ms are asked for"
     most = max(one.ceiling_rps for one in predictions.values())
     if objective.rate and most < objective.rate:
         yield f"no candidate can carry more than {figure(most)}/s"

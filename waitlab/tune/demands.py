@@ -18,7 +18,7 @@ UNSURE = 0.5  # of the CPU a request that was seen in another class, or of one u
 REST = 0.05  # of a response time: below it what users do between answers is the generator's own time
 SHORTER = 0.95  # of one user's response time: what is below it under load is no noise
 LIMITED = 0.85  # of what all else allows: a worker that gives less has no room for more
-PRELOADED = 0.3  # of the first worker's memory, that a further one takes at least
+ALL_ITS_OWN = 0.9  # of what a further worker takes: its threads and their stacks may have the rest
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Demands:
     """Seconds a request, MB (PSS) a worker. `least_...`: it may be as little as that.
 
     `rooms`: threads of a worker -> the requests that it has at once, where its class leaves that open and a limit was
-    seen. `tail`: the p95 of a loaded window by its mean.
+    seen. `tail`: the p95 of a loaded window by its mean. `skew_s`: how far a request's mean is above its median.
     """
 
     wait_s: float
@@ -37,6 +37,7 @@ class Demands:
     further_mb: float = 0.0
     least_further_mb: float = 0.0
     tail: float = 1.0
+    skew_s: float = 0.0
     rooms: Mapping[int, float] = field(default_factory=dict)
 
     def of_worker(self, setting: Setting) -> float:
@@ -94,6 +95,7 @@ def demands(worker_class: str, seen: Sequence[Observation], cores: float) -> Dem
         further_mb=further,
         least_further_mb=least,
         tail=_tail(own or answered),
+        skew_s=_skew(answered),
     )
     return replace(found, rooms=_rooms(own, found, cores))
 
@@ -141,18 +143,24 @@ def _memory(seen: Sequence[Observation]) -> tuple[float, float, float]:
     """PSS of the first worker (with its master), of a further one, and what that one takes at least: MB.
 
     By least squares over the worker counts. From one count alone the further ones are as large as the share of each, so
-    that what is predicted is too much rather than too little; at least they are what preloading was seen to leave.
+    that what is predicted is too much rather than too little; at least they are nothing, since all may be shared.
     """
     most: dict[int, float] = {}
     for one in seen:
         if one.pss_mb:
             most[one.setting.processes] = max(most.get(one.setting.processes, 0.0), one.pss_mb)
     if len(most) < 2:
-        return next(((mb / count, mb / count, PRELOADED * mb / count) for count, mb in most.items()), (0.0, 0.0, 0.0))
+        return next(((mb / count, mb / count, 0.0) for count, mb in most.items()), (0.0, 0.0, 0.0))
     middle, height = fmean(most), fmean(most.values())
     scale = math.fsum((count - middle) ** 2 for count in most)
     slope = max(0.0, math.fsum((count - middle) * (mb - height) for count, mb in most.items()) / scale)
-    return max(0.0, height + (1 - middle) * slope), slope, slope
+    return max(0.0, height + (1 - middle) * slope), slope, ALL_ITS_OWN * slope
+
+
+def _skew(seen: Sequence[Observation]) -> float:
+    """Seconds, of one user alone; 0 where the median is the larger one."""
+    alone = [(one.mean_ms - one.p50_ms) / 1000 for one in seen if one.users == 1 and one.p50_ms]
+    return max(0.0, fmean(alone)) if alone else 0.0
 
 
 def _tail(seen: Sequence[Observation]) -> float:

@@ -45,6 +45,7 @@ class Predicted:
     expected_rps: float
     ceiling_rps: float
     own_ms: float  # what a request takes without any queue
+    usual_ms: float  # what half of the requests take at most, without any queue
     mean_ms: float
     p95_ms: float
     pss_mb: float
@@ -64,6 +65,7 @@ def predict(setting: Setting, demands: Demands, objective: Objective, cores: flo
         expected_rps=expected,
         ceiling_rps=_ceiling(setting, demands, objective, cores),
         own_ms=(demands.wait_s + demands.cpu_s) * 1000,
+        usual_ms=max(0.0, demands.wait_s + demands.cpu_s - demands.skew_s) * 1000,
         mean_ms=mean_s * 1000,
         p95_ms=p95_s * 1000,
         pss_mb=demands.pss_mb(setting),
@@ -184,11 +186,14 @@ def can_meet(predicted: Predicted, objective: Objective) -> bool:
 
 
 def _quickest_ms(predicted: Predicted, objective: Objective) -> float:
-    """The shortest response time that is possible: N / X - Z where users ask, and never less than its own."""
+    """The shortest p95 that is possible: what half of the requests take by themselves, and where users ask, N / X - Z
+    less what a few slow requests add to a mean and not to a p95.
+    """
     if not objective.users or not predicted.ceiling_rps:
-        return predicted.own_ms
+        return predicted.usual_ms
     rest_ms = max(0.0, objective.users / predicted.expected_rps * 1000 - predicted.mean_ms)
-    return max(predicted.own_ms, objective.users / predicted.ceiling_rps * 1000 - rest_ms)
+    few_ms = predicted.own_ms - predicted.usual_ms
+    return max(predicted.usual_ms, objective.users / predicted.ceiling_rps * 1000 - rest_ms - few_ms)
 
 
 def _capacity(predicted: Predicted) -> float:

@@ -186,10 +186,10 @@ class _Tuning:
 
     def _failed(self, setting: Setting, error: LabError) -> None:
         self.failed_in_a_row += 1
-        is_hopeless = self.failed_in_a_row == MOST_FAILED and not self.known.seen
-        if is_hopeless or self.known.seen.get(setting):
-            raise error
         self.known.failed[setting], self.failure = error.message, error
+        had = self.known.seen.pop(setting, None)  # what fails once in three windows is none to recommend
+        if not self.known.seen and (had or self.failed_in_a_row == MOST_FAILED):
+            raise error
         self.bench.close()
 
     def _round(self) -> bool:
@@ -203,8 +203,11 @@ class _Tuning:
     def _window(self, setting: Setting, users: int, rate: float, seconds: float, doing: str) -> Observation:
         self.told(Step(self.known.windows, self.budget.windows, doing, self.budget.left_s))
         began = self.budget.now()
-        found = self.bench.measure(setting, users, rate, seconds)
-        self.took.append(self.budget.now() - began)
+        try:
+            found = self.bench.measure(setting, users, rate, seconds)
+        finally:  # one that hangs at its start takes time, too
+            self.took.append(self.budget.now() - began)
+        _must_have_taken(found, self.known)
         return found
 
     def _is_time(self, setting: Setting) -> bool:
@@ -215,6 +218,18 @@ class _Tuning:
         usual = max(self.took[-3:], default=FIRST_GUESS_S)
         fills = self.known.objective.users / expected.expected_rps if expected.expected_rps else 0.0
         return self.budget.left_s >= max(usual, 2 * fills + window_s(expected, self.known.objective))
+
+
+def _must_have_taken(found: Observation, known: Knowledge) -> None:
+    """Refusal where twice as many workers are no more processes: something else sets their number, and the figures of
+    all settings are those of one.
+    """
+    for one in known.observations:
+        less, more = sorted((found.setting, one.setting), key=lambda setting: setting.workers)
+        is_doubled = less.worker_class == more.worker_class and 0 < 2 * less.workers <= more.workers
+        if is_doubled and found.processes == one.processes > 0:
+            message = f"it has {found.processes} processes with {less} as with {more}: something else sets their number"
+            raise Refusal(message, "let {workers} set it, and not gunicorn.conf.py, WEB_CONCURRENCY or a script", 2)
 
 
 def window_s(predicted: Predicted, objective: Objective) -> float:

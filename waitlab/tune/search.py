@@ -92,8 +92,12 @@ def unknown_rooms(candidates: Sequence[Setting]) -> Iterator[Setting]:
 
 def following(known: Knowledge) -> Setting | None:
     """The candidate to measure next: of those that matter the cheapest that is expected to be about as good as any.
-    None when no other one matters. Where none can meet the objective, the one that is expected to come nearest.
+    None when no other one matters. Where none can meet the objective, the one that is expected to come nearest. Where
+    the first could not be measured, the one that has answered its demands' probe.
     """
+    probed = first(known.candidates)
+    if known.failed and not known.seen and probed not in known.failed:
+        return probed
     predictions, costs = known.predictions(), {one: known.cost(one) for one in known.candidates}
     worth = {one: _worth(predictions[one], known.objective) for one in _open(known, predictions, costs)}
     if not worth:
