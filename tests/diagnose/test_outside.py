@@ -38,7 +38,7 @@ pool = threading.Semaphore(3)
 
 def app(environ, start_response):
     with pool:
-        time.sleep(0.2)
+        time.sleep(0.1)
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """

@@ -187,8 +187,8 @@ class _Tuning:
     def _failed(self, setting: Setting, error: LabError) -> None:
         self.failed_in_a_row += 1
         self.known.failed[setting], self.failure = error.message, error
-        had = self.known.seen.pop(setting, None)  # what fails once in three windows is none to recommend
-        if not self.known.seen and (had or self.failed_in_a_row == MOST_FAILED):
+        self.known.seen.pop(setting, None)  # what fails in one window of three is none to recommend
+        if self.failed_in_a_row == MOST_FAILED and not self.known.seen:
             raise error
         self.bench.close()
 
