@@ -4,7 +4,7 @@ import http.client
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -28,9 +28,11 @@ def asked(url: str, path: str, users: int) -> Iterator[None]:
     def ask() -> None:
         connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=2)
         while not over.is_set():
-            with suppress(OSError, http.client.HTTPException):
+            try:
                 connection.request("GET", path)
                 connection.getresponse().read()
+            except (OSError, http.client.HTTPException):
+                connection.close()  # the next request opens another one
         connection.close()
 
     threads = [threading.Thread(target=ask) for _ in range(users)]

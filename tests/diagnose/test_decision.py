@@ -33,9 +33,9 @@ def seen(*workers: WorkerFigures, **figures: object) -> Figures:
 def outside(*workers: WorkerFigures, **figures: object) -> Figures:
     """The same without telemetry: what a stranger's service shows."""
     bare = [
-        WorkerFigures(one.name, one.cores, has_loop=one.has_loop, in_loop_ratio=one.in_loop_ratio, at_work=one.at_work)
-        for one in workers
+        WorkerFigures(one.name, one.cores, has_loop=one.has_loop, in_loop_ratio=one.in_loop_ratio) for one in workers
     ]
+    bare = [replace(one, at_work=was.at_work, beside=was.beside) for one, was in zip(bare, workers, strict=True)]
     return replace(seen(*bare, **figures), telemetry=False, shows_pools=False, rps=None)
 
 
@@ -138,7 +138,17 @@ def from_outside() -> Iterator[tuple[str, Limit, Figures]]:
     yield (
         "from outside: threads that wait for a pool",
         Limit.DATABASE,
-        outside(replace(POLLING, at_work=5.0), connections=replace(QUEUED, answering=16)),
+        outside(replace(POLLING, at_work=5.0, beside=16.0), connections=QUEUED),
+    )
+    yield (
+        "from outside: threads, and others that rest",
+        Limit.WORKERS,
+        outside(replace(POLLING, at_work=2.0, beside=6.0), connections=QUEUED),
+    )
+    yield (
+        "from outside: sync workers beside threads that rest",
+        Limit.WORKERS,
+        outside(replace(PLAIN, at_work=0.0, beside=9.0), connections=replace(QUEUED, answering=1)),
     )
     yield "from outside: sync workers", Limit.WORKERS, outside(PLAIN, PLAIN, connections=QUEUED)
     yield "from outside: slow clients", Limit.SLOW_CLIENTS, outside(PLAIN, PLAIN, connections=SLOW)

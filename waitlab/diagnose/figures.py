@@ -25,8 +25,8 @@ class WorkerFigures:
     `cores`: CPU seconds a second, its own children's too; `ready`: seconds for which its busy threads computed, or
     could have and had no core. `late_ratio`: the share of the time for which its event loop was late; `lag_s` the
     worst lag. `in_loop_ratio`: the share of the looks at which its main thread waited for events, as an event loop
-    with nothing to do does. `at_work`: its threads, the main one aside, that did not wait for each other. `pools`:
-    database connections; `calls`: those under way to the outside.
+    with nothing to do does. `beside`: its threads beside the main one, of which `at_work` did not wait for each
+    other. `pools`: database connections; `calls`: those under way to the outside.
     """
 
     name: str
@@ -39,6 +39,7 @@ class WorkerFigures:
     has_loop: bool | None = None
     in_loop_ratio: float | None = None
     at_work: float | None = None
+    beside: float | None = None
     threads: Places | None = None  # that run requests: gthread's, or the one of a sync worker
     tokens: Places | None = None
     executor: Places | None = None

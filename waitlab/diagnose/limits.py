@@ -1,5 +1,6 @@
 """One function a limit: what the figures show of it, or nothing. Which of them binds is not decided here."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -25,8 +26,8 @@ BUSY_GENERATOR, FULL_GENERATOR = 0.70, 0.85
 SPARE = 0.5
 # Held up by their clients: half the places is what must be missed.
 HELD_UP = 0.5
-# Threads that have a request and do not wait for one another: so few of so many a worker are no full house.
-LOCKED, MANY = 0.5, 2.0
+# Threads a worker that have a request: fewer say nothing. And those of exporters and the like, which wait, too.
+MANY, OTHER_THREADS = 2.0, 4.0
 # What is deduced from threads that wait is worth less than a pool that tells how full it is.
 DEDUCED = 0.8
 # Evidence at its threshold is worth so much, and one when it is beyond doubt.
@@ -151,26 +152,29 @@ def unseen_pool(seen: Figures) -> Evidence | None:
     do for the connections of a pool that is too small, whoever keeps it.
     """
     is_shown = seen.shows_pools or any(one.pools for one in seen.workers)
-    if is_shown or upstream(seen) or not (thread_pool(seen) or workers(seen)):
+    full = thread_pool(seen) or workers(seen)
+    if is_shown or upstream(seen) or not full or full.what == "workers":
         return None
-    at_work = [one.at_work for one in seen.workers if one.at_work is not None]
-    busy = _busy_threads(seen)
-    if len(at_work) < len(seen.workers) or busy <= MANY * len(seen.workers) or sum(at_work) > LOCKED * busy:
+    at_work = sum(one.at_work if one.at_work is not None else math.inf for one in seen.workers)
+    busy, spare = _busy_threads(seen)
+    if busy - at_work < at_work + spare or busy <= MANY * len(seen.workers):
         return None
     says = (
-        f"of {busy:.1f} threads that had a request {sum(at_work):.1f} waited for something outside; the others waited "
-        "for one another, as for a connection of a full pool",
+        f"of {busy:.1f} threads that had a request {at_work:.1f} waited for something outside; the others waited for "
+        "one another, as for a connection of a full pool",
         "which pool, or lock, it is does not show from outside (py-spy dump does)",
     )
-    return Evidence(Limit.DATABASE, says, DEDUCED * weight(1 - sum(at_work) / busy, 1 - LOCKED, 1.0), "unseen")
+    return Evidence(Limit.DATABASE, says, DEDUCED * weight(1 - at_work / busy, 0.5, 0.75), "unseen")
 
 
-def _busy_threads(seen: Figures) -> float:
-    """Threads that have a request: as the service tells, or as its connections show."""
+def _busy_threads(seen: Figures) -> tuple[float, float]:
+    """Threads that have a request, and how many of these may have none: the service tells exactly. From outside all do
+    while requests wait for one; but some may be there for other things, and wait to be needed.
+    """
     told = [places for kind in ("tokens", "executor", "threads") if (places := seen.together(kind))]
     if told:
-        return max(places.used for places in told)
-    return seen.connections.answering if seen.connections else 0.0
+        return max(places.used for places in told), 0.0
+    return sum(one.beside or 0.0 for one in seen.workers), OTHER_THREADS * len(seen.workers)
 
 
 def upstream(seen: Figures) -> Evidence | None:

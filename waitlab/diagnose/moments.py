@@ -23,11 +23,11 @@ Kinds = tuple[str, str, str]
 class Moment:
     """One look. A key of `pages`, `in_loop` and `cpu_s` is a worker's name; None = this cannot be known here.
 
-    `at_work`: how many of its threads do not wait for each other; `cpu_s`: CPU seconds until now, of a worker and
-    all below it; `ready_s`: of each of its threads, with those for which it waited for a core; `pids`: its process;
-    `cores`: the ticks of the service's cores by mode; `senders`: what sends load, by thread where those compute at
-    once -> its CPU seconds; `load_ratio`: of the load's own exporter, by process; `load_requests`: what it has
-    asked this service; `pages_s`: how long its pages took.
+    `at_work`: how many of its threads beside the main one do not wait for each other, and how many there are;
+    `cpu_s`: CPU seconds until now, of a worker and all below it; `ready_s`: of each of its threads, with those for
+    which it waited for a core; `pids`: its process; `cores`: the ticks of the service's cores by mode; `senders`:
+    what sends load, by thread where those compute at once -> its CPU seconds; `load_ratio`: of the load's own
+    exporter, by process; `load_requests`: what it has asked this service; `pages_s`: how long its pages took.
     """
 
     at: float
@@ -36,7 +36,7 @@ class Moment:
     connections: Sequence[Connection] | None = None
     in_loop: Mapping[str, bool] = field(default_factory=dict)
     has_loop: Mapping[str, bool] = field(default_factory=dict)
-    at_work: Mapping[str, int] = field(default_factory=dict)
+    at_work: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     cpu_s: Mapping[str, float] = field(default_factory=dict)
     ready_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     pids: Mapping[str, int] = field(default_factory=dict)
@@ -97,7 +97,8 @@ def _worker(name: str, moments: Sequence[Moment]) -> WorkerFigures:
     at_work = [moment.at_work[name] for moment in moments if name in moment.at_work]
     known = WorkerFigures(
         name=name,
-        at_work=_mean(at_work) if at_work else None,
+        at_work=_mean([count for count, _ in at_work]) if at_work else None,
+        beside=_mean([count for _, count in at_work]) if at_work else None,
         cores=_cores(name, moments),
         ready=_ready(name, moments[0], moments[-1]),
         has_loop=next((moment.has_loop[name] for moment in moments if name in moment.has_loop), None),

@@ -53,18 +53,18 @@ def is_in_loop(pid: int) -> bool | None:
     return None
 
 
-def at_work(pid: int) -> int | None:
-    """How many threads beside the main one compute now, or wait for anything but each other; None when they may not be
-    looked at.
+def at_work(pid: int) -> tuple[int, int] | None:
+    """How many threads beside the main one compute now, or wait for anything but each other; and how many there are.
+    None when they may not be looked at.
     """
-    count = 0
+    waits = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
             with suppress(FileNotFoundError, ProcessLookupError):  # it ends while we look
-                count += task.name != str(pid) and not _waits_for_a_lock(task)
+                waits += [_waits_for_a_lock(task)] if task.name != str(pid) else []
     except OSError:
         return None
-    return count
+    return waits.count(False), len(waits)
 
 
 def _waits_for_a_lock(task: Path) -> bool:

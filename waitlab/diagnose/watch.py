@@ -70,7 +70,7 @@ def _look(under: _Watch, whole: bool) -> Moment:
     pids = source.pids() if whole else {}
     cpu_s, senders, cores = _counters(under, pids) if whole else ({}, {}, ())
     connections = sockets.served(source.port) if source.port else None
-    at_work = {name: count for name, pid in under.pids.items() if (count := processes.at_work(pid)) is not None}
+    at_work = {name: count for name, pid in under.pids.items() if (count := processes.at_work(pid))}
     in_loop = {name: held for name, pid in under.pids.items() if (held := processes.is_in_loop(pid)) is not None}
     began = time.monotonic()
     listeners = source.listeners()
