@@ -108,21 +108,26 @@ def _fault(status: int, location: str) -> tuple[str, str] | None:
     return f"answers {status}", "see its log; every request of a mix must be answered 2xx"
 
 
+def _read(answer: http.client.HTTPResponse, request: Request) -> None:
+    """To its end. LabError when it has none, IncompleteRead when it ends too early."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while answer.read1():
+        if time.monotonic() > until:
+            what = f"{request.method} {request.path} has not ended after {PATIENCE_SECONDS:.0f} s"
+            raise LabError(what, "a stream without an end is no request that can be counted: leave it out")
+    if answer.length:
+        raise http.client.IncompleteRead(b"", answer.length)
+
+
 def _ask(url: str, request: Request) -> tuple[int, str]:
     """Status of the answer, and where it leads."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=PATIENCE_SECONDS)
     try:
         connection.request(request.method, request.path, request.body.encode() or None, dict(request.headers))
-        answer = connection.getresponse()
-        until = time.monotonic() + PATIENCE_SECONDS
-        while answer.read1():
-            if time.monotonic() > until:
-                what = f"{request.method} {request.path} has not ended after {PATIENCE_SECONDS:.0f} s"
-                raise LabError(what, "a stream without an end is no request that can be counted: leave it out")
-        if answer.length:
-            raise http.client.IncompleteRead(b"", answer.length)
-        return answer.status, answer.headers.get("Location", "")
+        with connection.getresponse() as answer:
+            _read(answer, request)
+            return answer.status, answer.headers.get("Location", "")
     except TimeoutError:
         what = f"is not answered within {PATIENCE_SECONDS:.0f} s"
         raise LabError(f"{request.method} {request.path} {what}", "ask it by hand: curl -v") from None
