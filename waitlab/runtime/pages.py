@@ -22,11 +22,12 @@ def get(url: str, patience: float, host: str = "") -> tuple[int, bytes]:
     path = where.path + (f"?{where.query}" if where.query else "")
     with socket.create_connection((where.hostname, where.port), timeout=patience) as connection:
         connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {host or where.netloc}\r\n\r\n".encode())
-        answer, until = b"", time.monotonic() + patience
+        parts, until = [], time.monotonic() + patience
         while part := connection.recv(65536):
-            answer += part
+            parts.append(part)
             if time.monotonic() > until:
                 raise TimeoutError(f"{url} has not ended after {patience:g} s")
+    answer = b"".join(parts)
     head, _, body = answer.partition(b"\r\n\r\n")
     protocol, status = head.split(None, 2)[:2]
     if not protocol.startswith(b"HTTP/"):
