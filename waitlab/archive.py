@@ -18,7 +18,7 @@ def pack(files: Mapping[str, Path], target: Path) -> None:
         with draft.open("wb") as file:
             with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
                 for name, path in files.items():
-                    packed.writestr(zipfile.ZipInfo(name, EPOCH), path.read_bytes(), zipfile.ZIP_DEFLATED)
+                    packed.writestr(zipfile.ZipInfo(name, EPOCH), path.read_bytes(), zipfile.ZIP_DEFLATED, 9)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(target)

@@ -22,7 +22,7 @@ from waitlab.report.picture import picture
 from waitlab.trial import Trial
 
 RUNS = sorted((catalogue.FOLDER / recordings.RUNS).glob("*.zip"))
-MOST_BYTES = 100_000  # some 25 trials; the whole catalogue stays below 3 MB
+MOST_BYTES = 60_000
 PATH = re.compile(r"(?<![\w.:/])/(?:home|root|tmp|var|usr|opt|mnt|srv|work|Users)\b[^\s\"']*")
 
 

@@ -32,10 +32,8 @@ def seen(*workers: WorkerFigures, **figures: object) -> Figures:
 
 def outside(*workers: WorkerFigures, **figures: object) -> Figures:
     """The same without telemetry: what a stranger's service shows."""
-    bare = [
-        WorkerFigures(one.name, one.cores, has_loop=one.has_loop, in_loop_ratio=one.in_loop_ratio) for one in workers
-    ]
-    bare = [replace(one, at_work=was.at_work, beside=was.beside) for one, was in zip(bare, workers, strict=True)]
+    shown = ("name", "cores", "has_loop", "in_loop_ratio", "at_work", "beside")
+    bare = [WorkerFigures(**{field: getattr(one, field) for field in shown}) for one in workers]
     return replace(seen(*bare, **figures), telemetry=False, shows_pools=False, rps=None)
 
 

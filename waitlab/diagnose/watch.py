@@ -70,7 +70,7 @@ def _look(under: _Watch, whole: bool) -> Moment:
     pids = source.pids() if whole else {}
     cpu_s, senders, cores = _counters(under, pids) if whole else ({}, {}, ())
     connections = sockets.served(source.port) if source.port else None
-    at_work = {name: count for name, pid in under.pids.items() if (count := processes.at_work(pid))}
+    unshown = {} if source.shows_pools else under.pids  # what threads wait for is a file to read for each of them
     in_loop = {name: held for name, pid in under.pids.items() if (held := processes.is_in_loop(pid)) is not None}
     began = time.monotonic()
     listeners = source.listeners()
@@ -83,7 +83,7 @@ def _look(under: _Watch, whole: bool) -> Moment:
         connections=connections,
         in_loop=in_loop,
         has_loop=under.has_loop,
-        at_work=at_work,
+        at_work={name: count for name, pid in unshown.items() if (count := processes.at_work(pid))},
         cpu_s=cpu_s,
         ready_s={name: processes.ready_s(pid) for name, pid in pids.items()},
         pids=pids,
@@ -120,8 +120,7 @@ def _cores_given(under: _Watch, last: Moment) -> float | None:
     """The CPUs that the service says it may use, or those that its first worker may run on."""
     if told := sum(page.total(names.SERVICE_CPUS) for page in last.parents):
         return told
-    some = next(iter(under.pids.values()), None)
-    return cgroup.usable_cpus(under.cores, of=some) if under.cores and some else None
+    return cgroup.usable_cpus(under.cores, of=next(iter(under.pids.values()))) if under.cores else None
 
 
 def _affinity(pid: int | None) -> frozenset[int]:
