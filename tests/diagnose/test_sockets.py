@@ -51,6 +51,23 @@ def test_each_state_of_a_connection_is_told_from_the_others(listening: socket.so
     assert found[unread].since_received_ms >= 30
 
 
+def test_that_a_client_has_gone_is_nothing_to_read(listening: socket.socket) -> None:
+    with ExitStack() as opened:
+        silent, asking = (opened.enter_context(socket.create_connection(listening.getsockname())) for _ in range(2))
+        asking.sendall(b"a request")
+        ports = [client.getsockname()[1] for client in (silent, asking)]
+        accepted = [opened.enter_context(listening.accept()[0]) for _ in range(2)]
+        silent.close()
+        asking.close()
+        lying = [served(listening.getsockname()[1])[port] for port in ports]
+        assert [(one.unread, one.received) for one in lying] == [(0, 0), (9, 9)]
+        for connection in accepted:
+            while connection.recv(100):
+                pass
+        read = [served(listening.getsockname()[1])[port] for port in ports]
+        assert [(one.unread, one.received) for one in read] == [(0, 0), (0, 9)]
+
+
 def test_what_a_client_does_not_take_lies_unsent(listening: socket.socket) -> None:
     with socket.create_connection(listening.getsockname()) as client:
         accepted, _ = listening.accept()

@@ -25,7 +25,8 @@ _SINCE_SENT, _SINCE_RECEIVED, _ACKED, _RECEIVED, _SENT = 44, 52, 120, 128, 200
 class Connection(NamedTuple):
     """One connection of a service, from its end. `peer` tells it from others; `inode` is 0 until it is accepted.
 
-    `unread` and `unsent` are bytes that lie in the kernel; `received` and `sent` all there ever were.
+    `unread` and `unsent` are bytes that lie in the kernel; `received` and `sent` all there ever were. That the client
+    has closed it counts as none of them.
     """
 
     peer: bytes
@@ -67,6 +68,8 @@ def _connection(message: bytes) -> Connection | None:
     since_sent, since_received = (struct.unpack_from("=I", info, at)[0] for at in (_SINCE_SENT, _SINCE_RECEIVED))
     acked, received = (struct.unpack_from("=Q", info, at)[0] for at in (_ACKED, _RECEIVED))
     sent = struct.unpack_from("=Q", info, _SENT)[0] if len(info) >= _SENT + 8 else acked
+    if message[1] == _CLOSE_WAIT:  # the kernel counts the client's end as a byte, unread until somebody looks
+        unread, received = max(unread - 1, 0), received - 1
     peer = message[_PEER] + message[6:8]
     return Connection(peer, inode, unread, unsent, received, sent, since_received, since_sent)
 
