@@ -210,6 +210,7 @@ def test_a_finalist_that_fails_once_is_none_and_the_others_stay(monkeypatch: pyt
     assert found.recommended
     assert found.recommended.setting != best_of_all
     assert found.known.failed == {best_of_all: "the service ended"}
+    assert found.known.windows == sum(windows_of.values()) - 1  # the one that it had answered before counts, too
 
 
 def test_a_number_of_workers_that_something_else_sets_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,7 +187,7 @@ class _Tuning:
     def _failed(self, setting: Setting, error: LabError) -> None:
         self.failed_in_a_row += 1
         self.known.failed[setting], self.failure = error.message, error
-        self.known.seen.pop(setting, None)  # what fails in one window of three is none to recommend
+        self.known.dropped += len(self.known.seen.pop(setting, ()))  # it fails in one of three: none to recommend
         if self.failed_in_a_row == MOST_FAILED and not self.known.seen:
             raise error
         self.bench.close()

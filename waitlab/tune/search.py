@@ -31,7 +31,7 @@ class Knowledge:
     """All that is known. `seen`: windows under the objective's load; `probes`: those under a lighter one.
 
     `foretold`: what was expected of a setting before it was measured. `failed`: settings that could not be measured,
-    with the reason.
+    with the reason; `dropped`: how many windows of theirs had been.
     """
 
     objective: Objective
@@ -41,11 +41,12 @@ class Knowledge:
     probes: list[Observation] = field(default_factory=list)
     foretold: dict[Setting, Predicted] = field(default_factory=dict)
     failed: dict[Setting, str] = field(default_factory=dict)
+    dropped: int = 0
 
     @property
     def windows(self) -> int:
         """How many windows were measured, of whatever load."""
-        return len(self.probes) + sum(map(len, self.seen.values()))
+        return len(self.observations) + self.dropped
 
     @property
     def observations(self) -> list[Observation]:
