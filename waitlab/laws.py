@@ -321,8 +321,8 @@ def blocked_once_lag(case: Case) -> Predicted:
     """A loop that is blocked for w runs a timer that falls due meanwhile by as much as w late.
 
     Unit: milliseconds. Source: as blocked_loop_lag. Range: one worker, style blocked; blocks that do not meet (lambda w
-    far below 1) and come at all moments between two ticks of the probe; w above what the machine itself adds, some
-    milliseconds where others compute on it.
+    far below 1), and enough of them that one begins shortly before a tick of the probe, which come at random, is due; w
+    above what the machine itself adds, some milliseconds where others compute on it.
     """
     _refuse(case.style != "blocked" or case.workers > 1, case, "it is about one blocked event loop")
     _refuse(case.rate * case.wait_s > MOST_BLOCKED, case, "its blocks meet: send fewer")

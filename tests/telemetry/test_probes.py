@@ -61,6 +61,18 @@ def test_loop_lag_shows_a_block_while_it_goes_on() -> None:
     assert seen > 0.1
 
 
+def test_loop_lag_finds_the_length_of_blocks_that_come_as_regularly_as_a_clock() -> None:
+    async def blocks() -> float:
+        observed: list[float] = []
+        LoopLag(observed.append)
+        for _ in range(30):
+            time.sleep(0.06)  # on purpose: it blocks the loop
+            await asyncio.sleep(0.065)  # ticks 50 ms apart would all fall 15 ms before a block, and see 25 ms of it
+        return max(observed)
+
+    assert asyncio.run(blocks()) > 0.045
+
+
 def test_executor_shows_busy_and_waiting() -> None:
     release = threading.Event()
     with ThreadPoolExecutor(2) as executor:
