@@ -27,7 +27,7 @@ PLOT, PLOT_LEFT = 230, 74
 MARKS = 4
 NOTHING_TO_SEE = 1e-6  # a difference below this is none
 LONGEST_NAME = 40
-LONGEST_BAR_NAME = 56
+LONGEST_BAR_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,10 @@ def edges(prediction: Prediction, one: Judged) -> tuple[float, float]:
 def _extent(group: Group) -> Iterator[float]:
     """Every value that must fit into a picture."""
     for prediction, one in group.pairs:
-        yield from (value for value in (one.low, one.high, one.predicted, *one.measured) if value is not None)
+        seen = [value for value in (one.predicted, *one.measured) if value is not None]
+        yield from seen
+        # An interval reaches below zero for its width alone: nothing waits less than no time.
+        yield from (max(end, min([0.0, *seen])) for end in (one.low, one.high) if end is not None)
         yield from edges(prediction, one)
         if one.predicted is not None and prediction.at_least is not None:
             yield 1.15 * one.predicted  # some room for what is allowed above
