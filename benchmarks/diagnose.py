@@ -1,9 +1,11 @@
 """Does `lab diagnose` name what binds? Twins of the catalogue whose limit is known, with varied parameters.
 
-Each case is a service of the runner's own, driven by the runner's own load, and watched. Cases that leave most of the
-machine idle are watched some at a time. The confusion matrix is written into docs/diagnose.md.
+Each case is a service of the runner's own, driven by the runner's own load, and watched twice at the same time: with
+its telemetry, and from outside as a stranger's. Cases that leave most of the machine idle are watched some at a time.
+The confusion matrices are written into docs/diagnose.md.
 """
 
+import itertools
 import json
 import os
 import random
@@ -25,6 +27,7 @@ from benchmarks.heavy_client import locustfile
 from benchmarks.record import FOLDER, console, once
 from waitlab import configuration, drive
 from waitlab.diagnose import decision, sources, watch
+from waitlab.diagnose.figures import Figures
 from waitlab.diagnose.limits import Limit
 from waitlab.drive import driver
 from waitlab.experiment import Arm, Load
@@ -40,6 +43,7 @@ SETTLE_SECONDS = 3.0
 AT_ONCE = 4  # of the cases that leave the machine idle
 CONNECTIONS = 100  # of PostgreSQL's, for all of them
 LEAST_RIGHT = 0.95
+VIEWS = ("with telemetry", "from outside")
 Value = int | str | bool
 
 
@@ -243,24 +247,25 @@ def measure(group: Sequence[Case], around: Surroundings) -> list[dict[str, Any]]
     with ExitStack() as until_ended:
         started = [until_ended.enter_context(_driven(case, around)) for case in group]
         time.sleep(SETTLE_SECONDS)
-        with ThreadPoolExecutor(len(group)) as pool:
-            seen = list(pool.map(lambda source: watch.watch(source, SECONDS), started))
-    found = [(figures, decision.decide(figures)) for figures in seen]
-    return [
-        {
-            "limit": verdict.limit.value,
-            "confidence": verdict.confidence,
-            "evidence": verdict.evidence,
-            "doubts": verdict.doubts,
-            "figures": asdict(figures),
-        }
-        for figures, verdict in found
-    ]
+        with ThreadPoolExecutor(len(VIEWS) * len(group)) as pool:
+            seen = list(pool.map(lambda source: watch.watch(source, SECONDS), itertools.chain(*started)))
+    return [dict(zip(VIEWS, map(_told, pair), strict=True)) for pair in zip(seen[::2], seen[1::2], strict=True)]
+
+
+def _told(figures: Figures) -> dict[str, Any]:
+    verdict = decision.decide(figures)
+    return {
+        "limit": verdict.limit.value,
+        "confidence": verdict.confidence,
+        "evidence": verdict.evidence,
+        "doubts": verdict.doubts,
+        "figures": asdict(figures),
+    }
 
 
 @contextmanager
-def _driven(case: Case, around: Surroundings) -> Iterator[sources.Source]:
-    """The service of a case under its load."""
+def _driven(case: Case, around: Surroundings) -> Iterator[tuple[sources.Source, sources.Source]]:
+    """The service of a case under its load, in both VIEWS."""
     arm, usable = case.arm, cores.usable()
     share = cores.of(arm, usable)
     with tempfile.TemporaryDirectory(prefix="lab-bench-") as name, ExitStack() as until_ended:
@@ -275,7 +280,8 @@ def _driven(case: Case, around: Surroundings) -> Iterator[sources.Source]:
             scale.change(serving.run_dir, case.service, case.grows_to, None)
         file = serving.run_dir / "targets" / f"{case.service}.json"
         upstream = own.settings.get("UPSTREAM_URL", "")
-        yield sources.of_run_dir(serving.run_dir, file, upstream=upstream, shows_pools=True)
+        inside = sources.of_run_dir(serving.run_dir, file, upstream=upstream, shows_pools=True)
+        yield inside, sources.of_port(case.service, serving.door)
 
 
 @contextmanager
@@ -323,19 +329,26 @@ def _measure(left: Sequence[Case]) -> None:
 
 
 def show(every: Sequence[Case]) -> bool:
-    """What each was called, and the matrix, also in the docs; whether nearly all are right, and none is missing."""
+    """What each was called, and the matrices, also in the docs; whether nearly all are right with telemetry, hardly any
+    is called what it is not from outside, where more cannot be told, and none is missing.
+    """
     told = [(case, json.loads(_file(case).read_text())) for case in every if _file(case).exists()]
-    wrong = [(case, one) for case, one in told if one["limit"] != case.limit.value]
-    table = Table(title=f"{len(told) - len(wrong)} of {len(told)} cases are called what they are", title_justify="left")
-    for heading in ("wrong", "is", "was called"):
-        table.add_column(heading)
-    for case, one in wrong:
-        table.add_row(case.name, case.limit.value, f"{one['limit']}: {'; '.join(one['doubts'] or one['evidence'])}")
-    console.print(table)
-    missing = len(every) - len(told)
-    unmeasured = f"{missing} of {len(every)} cases are not measured yet.\n\n" if missing else ""
-    _write(unmeasured + matrix([(case.limit.value, one["limit"]) for case, one in told]))
-    return not missing and len(wrong) <= (1 - LEAST_RIGHT) * len(told)
+    missing, parts, good = len(every) - len(told), [], True
+    for view, forgiven in zip(VIEWS, ((), (Limit.UNKNOWN.value,)), strict=True):
+        wrong = [(case, one[view]) for case, one in told if one[view]["limit"] != case.limit.value]
+        table = Table(
+            title=f"{view}: {len(told) - len(wrong)} of {len(told)} are called what they are", title_justify="left"
+        )
+        for heading in ("wrong", "is", "was called"):
+            table.add_column(heading)
+        for case, one in wrong:
+            table.add_row(case.name, case.limit.value, f"{one['limit']}: {'; '.join(one['doubts'] or one['evidence'])}")
+        console.print(table)
+        parts.append(f"{view.capitalize()}: " + matrix([(case.limit.value, one[view]["limit"]) for case, one in told]))
+        good &= sum(one["limit"] not in forgiven for _, one in wrong) <= (1 - LEAST_RIGHT) * len(told)
+    unmeasured = [f"{missing} of {len(every)} cases are not measured yet."] if missing else []
+    _write("\n\n".join(unmeasured + parts))
+    return not missing and good
 
 
 def _file(case: Case) -> Path:

@@ -135,5 +135,5 @@ def _add_row(table: Table, case: Case) -> bool:
     return is_right
 
 
-if __name__ == "__main__":  # goes on where it stopped; `python -m benchmarks generator` begins anew
+if __name__ == "__main__":  # goes on where it stopped; `python -m benchmarks --anew generator` begins anew
     sys.exit(0 if main() else 1)

@@ -12,14 +12,20 @@ console = Console(highlight=False, width=120)
 
 
 def once(benchmark: str, name: str, measure: Callable[[], Any]) -> Any:
-    """The recorded value of `benchmark`/`name`, or what `measure` returns now, recorded before it is returned."""
+    """The recorded value of `benchmark`/`name`, or what `measure` returns now, recorded before it is returned.
+
+    None is what could not be measured: it is not recorded, so that the next run tries again.
+    """
     file = FOLDER / benchmark / f"{name}.json"
     if file.exists():
         return json.loads(file.read_text())
     console.print(f"[dim]measuring {benchmark}: {name} …")
     value = measure()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(value, indent=1) + "\n")
+    if value is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part")
+        part.write_text(json.dumps(value, indent=1) + "\n")
+        part.replace(file)  # whole or not at all, whenever this is interrupted
     return value
 
 

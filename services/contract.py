@@ -165,8 +165,8 @@ SOCKET = "/ws"
 SOCKET_NAME = ("async", "ws")
 NO_SOCKET = dict.fromkeys(
     ("flask", "django-wsgi"),
-    "WSGI hands over one request and takes one answer: it cannot hold a WebSocket. Ask FastAPI for /ws.",
-) | {"django-asgi": "Django speaks HTTP only; WebSockets need Channels beside it. Ask FastAPI for /ws."}
+    "WSGI hands over one request and takes one answer: it cannot hold a WebSocket. Ask an ASGI service for /ws.",
+)
 
 # Answered by every service, without parameters, and left out of every metric.
 UNMEASURED = frozenset({"/healthz", "/readyz", "/about", "/metrics"})

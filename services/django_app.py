@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 import django
-from asgiref.sync import sync_to_async
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.conf import settings as django_settings
 from django.core.cache import close_caches
 from django.core.handlers.asgi import ASGIHandler
@@ -31,10 +31,11 @@ from django.db.models.functions import MD5, Cast
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import path
+from django.utils.decorators import sync_and_async_middleware
 
 from services import contract, guard, health, settings
 from services.django_routes import get, urlpatterns
-from services.lifespan import Lifespan
+from services.lifespan import BesideHttp
 from services.workloads import awaiting, blocking, database, streams
 from services.workloads.blocking import POSTGRESQL, Answer
 from services.workloads.streams import EVENTS, LINES, Long
@@ -360,7 +361,7 @@ urlpatterns.append(path("metrics", metrics))
 
 wsgi_handler, asgi_handler = WSGIHandler(), ASGIHandler()
 wsgi = guard.Wsgi(wsgi_handler, guard.Door("django-wsgi"))
-asgi = guard.Asgi(Lifespan(cast(guard.AsgiApp, asgi_handler)), guard.Door("django-asgi"))
+asgi = guard.Asgi(BesideHttp(cast(guard.AsgiApp, asgi_handler)), guard.Door("django-asgi"))
 
 # What Django itself does at each request's start and end. All of it is `def`, so an ASGI request needs a thread for it.
 RECEIVERS = (
@@ -381,12 +382,24 @@ def sync_middleware(get_response: Callable[[HttpRequest], HttpResponseBase]) -> 
     return middleware
 
 
+@sync_and_async_middleware
+def both_middleware(get_response: Callable[[HttpRequest], Any]) -> Callable[..., Any]:
+    """The same, for either world: whoever asks from an event loop is awaited, and holds no thread for it."""
+    if not iscoroutinefunction(get_response):
+        return sync_middleware(get_response)
+
+    async def middleware(request: HttpRequest) -> HttpResponseBase:
+        return cast(HttpResponseBase, await get_response(request))
+
+    return middleware
+
+
 def configure(**values: object) -> None:
     """As every application's; and two of the settings are Django's."""
     settings.configure(**values)
     for signal, receiver in RECEIVERS:
         (signal.connect if settings.current.receivers else signal.disconnect)(receiver)
-    named = {"none": [], "sync": [f"{__name__}.sync_middleware"]}
-    django_settings.MIDDLEWARE = named[settings.current.middleware]
+    chosen = settings.current.middleware
+    django_settings.MIDDLEWARE = [] if chosen == "none" else [f"{__name__}.{chosen}_middleware"]
     wsgi_handler.load_middleware()
     asgi_handler.load_middleware(is_async=True)

@@ -10,10 +10,11 @@ The lab's guard stands before it: a handler is only called for a valid request, 
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request, Response, WebSocket
+from fastapi import Depends, FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
 from starlette.middleware import Middleware
 
@@ -366,7 +367,8 @@ async def offload_sse(items: int, interval_ms: int, kb: int, buffered: bool) -> 
 
 @app.websocket(contract.SOCKET)
 async def ws(socket: WebSocket) -> None:
-    await sockets.echo(socket)
+    with suppress(WebSocketDisconnect):
+        await sockets.echo(socket.receive, socket.send)
 
 
 @get("/healthz")

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
-from services import settings
+from services import settings, sockets
 from services.guard import AsgiApp, Receive, Scope, Send
 from services.workloads import lazy
 from waitlab import telemetry
@@ -33,18 +33,26 @@ async def lifespan(_app: object) -> AsyncIterator[None]:
         yield
 
 
-class Lifespan:
-    """An application that speaks HTTP only, as Django, given a life."""
+class BesideHttp:
+    """An application that speaks HTTP only, as Django does, given what else ASGI knows: a life, and the WebSocket.
+
+    An ASGI application is a callable that is told what comes, so one may stand in front of another and take a part of
+    it. Channels is that, grown up.
+    """
 
     def __init__(self, app: AsgiApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
-            return
-        await receive()
-        async with life():
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-        await send({"type": "lifespan.shutdown.complete"})
+        match scope["type"]:
+            case "http":
+                await self._app(scope, receive, send)
+            case "websocket":
+                with suppress(OSError):  # the client went away
+                    await sockets.echo(receive, send)
+            case "lifespan":
+                await receive()
+                async with life():
+                    await send({"type": "lifespan.startup.complete"})
+                    await receive()
+                await send({"type": "lifespan.shutdown.complete"})

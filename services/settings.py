@@ -17,7 +17,7 @@ class Settings:
     tokens: int = 40
     executor_threads: int | None = None  # None: as CPython decides
     receivers: bool = True  # Django's own, of each request's start and end
-    middleware: str = "none"  # Django's: none | sync
+    middleware: str = "none"  # Django's: none | sync | both
     about: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -106,18 +106,20 @@ def test_the_web_ui_starts_load_and_prometheus_hears_of_it(loaded: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"),
+    ("service", "path", "work"),
     [
-        ("/async/fetch?ms=50", {("fastapi", "/async/fetch"), ("fastapi", "fetch")}),
-        ("/sync/query?ms=50", {("fastapi", "/sync/query"), ("fastapi", "query")}),
-        ("/offload/sleep?ms=50", {("fastapi", "/offload/sleep"), ("fastapi", "sleep")}),
+        ("fastapi", "/async/fetch", "fetch"),
+        ("fastapi", "/sync/query", "query"),
+        ("fastapi", "/offload/sleep", "sleep"),
+        ("django-wsgi", "/sync/query", "query"),
+        ("django-asgi", "/sync/query", "query"),
+        ("django-asgi", "/async/query", "query"),
+        ("django-asgi", "/bridged/sleep", "sleep"),
     ],
 )
-def test_a_sampled_request_is_one_trace_over_all_it_touches(
-    loaded: Lab, path: str, expected: set[tuple[str, str]]
-) -> None:
-    trace_id = secrets.token_hex(16)
-    url = f"http://127.0.0.1:{loaded.environment['FASTAPI_PORT']}{path}"
+def test_a_sampled_request_is_one_trace_over_all_it_touches(loaded: Lab, service: str, path: str, work: str) -> None:
+    trace_id, expected = secrets.token_hex(16), {(service, path), (service, work)}
+    url = f"http://127.0.0.1:{loaded.environment[f'{plan.prefix(service)}_PORT']}{path}?ms=50"
     request = urllib.request.Request(url, headers={"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"})
     urllib.request.urlopen(request, timeout=10).read()
 

@@ -44,6 +44,7 @@ def threads_held(stack: Stack, target: str) -> int:
         ("/async/sleep?ms=600", {}, 1),
         ("/async/sleep?ms=600", {"receivers": False}, 0),
         ("/async/sleep?ms=600", {"receivers": False, "middleware": "sync"}, 1),
+        ("/async/sleep?ms=600", {"receivers": False, "middleware": "both"}, 0),
         ("/bridged/sleep?ms=600", {"receivers": False}, 1),
         ("/async/query?ms=600", {"receivers": False}, 1),
         ("/async/query?ms=600&orm=for", {"receivers": False}, 1),

@@ -17,6 +17,7 @@ from websockets.sync.client import connect
 from tests.serve import served as served_module
 from tests.serve.served import Served, total
 from tests.waiting import wait_for
+from waitlab import process
 from waitlab.telemetry import ledger, names
 
 FLASK = {"SERVICE": "flask", "APP": "services.flask_app:app", "SERVER": "gunicorn"}
@@ -34,8 +35,9 @@ KINDS = {
 # gthread parses as sync does, and Django stands behind the same servers; what gthread does besides is in
 # test_every_server.py.
 LONG = ("gthread", "django-wsgi", "django-asgi")
-SERVED = [pytest.param(kind, marks=pytest.mark.long if kind in LONG else ()) for kind in KINDS]
-has_websockets = pytest.mark.parametrize("served", ["uvicorn", "asgi", "hypercorn"], indirect=True)
+SERVED = {kind: pytest.param(kind, marks=pytest.mark.long if kind in LONG else ()) for kind in KINDS}
+SOCKETS = [SERVED[kind] for kind in ("uvicorn", "asgi", "hypercorn", "django-asgi")]
+has_websockets = pytest.mark.parametrize("served", SOCKETS, indirect=True)
 ITEMS, INTERVAL_S = 4, 0.15
 MOST_GROWTH = 48 * 2**20  # bytes of a worker, whatever is sent to it
 FLOOD = 80 * 2**20  # bytes that a client would send
@@ -47,7 +49,7 @@ UPGRADE = (
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 
-@pytest.fixture(scope="module", params=SERVED)
+@pytest.fixture(scope="module", params=SERVED.values())
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One worker, so that whatever harms it shows."""
     with served_module.service(tmp_path_factory.mktemp("service"), WORKERS=1, **KINDS[request.param]) as running:
@@ -195,6 +197,20 @@ def test_half_requests(unharmed: Served) -> None:
     wait_for(lambda: unharmed.get("/sync/ping")[0] == 200, "an answer")
     accepted, _, _ = unharmed.totals()
     assert accepted - before[0] <= 2  # the ping, and what had a whole head
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("served", ["sync"], indirect=True)
+def test_half_a_request_that_holds_a_sync_worker_costs_that_worker_and_nothing_else(served: Served) -> None:
+    """gunicorn's own rule: a sync worker that is kept from its loop for 30 s is replaced, whoever keeps it."""
+    before, [slot] = served.totals(), served.live()
+    with closing(opened(served)) as sock:
+        sock.sendall(head("/sync/ping")[:-2])
+        wait_for(lambda: not process.is_alive(slot.pid), "the end of the worker", 60)
+        assert b"Traceback" not in everything(sock)  # a bare 500
+        wait_for(lambda: served.get("/sync/ping")[0] == 200, "an answer of the next worker", 10)
+    assert served.totals() == (before[0] + 1, before[1] + 1, before[2])
+    assert [one.pid for one in served.live()] != [slot.pid]
 
 
 @pytest.mark.parametrize("leave", [socket.socket.close, reset])

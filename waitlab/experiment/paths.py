@@ -66,7 +66,7 @@ OFFERED: dict[str, dict[str, tuple[str, ...]]] = {
     "django-wsgi": {path: names for path, names in _django() if path.startswith("/sync/")}
     | {f"/async/{workload}": PARAMETERS[workload] for workload in _FLASK_AWAITS}
     | {path: names for path, names in _django() if path == "/async/query"},
-    "django-asgi": dict(_django()),
+    "django-asgi": dict(_django()) | {SOCKET: ()},
 }
 
 

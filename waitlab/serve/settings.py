@@ -179,7 +179,12 @@ TABLE = (
     Setting("TOKENS", "40", "threads that run `def` endpoints of an ASGI worker (anyio's tokens)", _number(1, 10_000)),
     Setting("EXECUTOR_THREADS", "", "threads of the loop's default executor; default: as CPython's", _number(1, 1000)),
     Setting("RECEIVERS", "on", "Django's own receivers of each request's start and end (on or off)", _switch),
-    Setting("MIDDLEWARE", "none", "Django's middleware: none, or sync, a synchronous one", _choice("none", "sync")),
+    Setting(
+        "MIDDLEWARE",
+        "none",
+        "Django's middleware: none, a synchronous one (sync), or one that is both",
+        _choice("none", "sync", "both"),
+    ),
     Setting("POOL_SIZE", "10", "database connections a worker may open", _number(1, 1000)),
     Setting("HOST", "127.0.0.1", "address to listen on", _PRINTABLE),
     Setting("PORT", "8000", "port to listen on; 0 takes a free one", _number(0, 65535)),

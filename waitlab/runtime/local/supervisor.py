@@ -17,7 +17,7 @@ import time
 from dataclasses import replace
 from types import FrameType
 
-from waitlab import process
+from waitlab import descriptors, process
 from waitlab.errors import LabError
 from waitlab.runtime.local import health, logs, postgres, prometheus, state
 from waitlab.runtime.local.plan import PARTS, SERVICES, Part, Plan, read
@@ -199,6 +199,7 @@ def main() -> None:
     try:
         plan = read(environment, tuple(sys.argv[1:]))
         with state.locked(home):
+            descriptors.raise_limit()  # for every part that is started here
             sys.exit(Supervisor(plan).run())
     except LabError as error:
         print(error.message, error.remedy, sep="\n", file=sys.stderr)
