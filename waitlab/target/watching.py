@@ -16,7 +16,7 @@ from waitlab.runner.cores import Share
 from waitlab.runner.noise import Reading
 from waitlab.target import processes
 from waitlab.target.observation import Observation
-from waitlab.target.processes import Tree
+from waitlab.target.processes import Process, Tree
 from waitlab.target.settings import Setting
 
 POLL_SECONDS, WEIGH_SECONDS = 0.2, 1.0  # PSS is added up page by page, while the process must wait
@@ -26,13 +26,14 @@ SHORTEST_WARM_UP, LONGEST_WARM_UP = 0.5, 3.0  # seconds; a service that answers 
 
 @dataclass(frozen=True)
 class Seen:
-    """Where a service is looked at: its process tree, None where it is not of this machine; and why it serves no more,
-    in words, empty while it does.
+    """Where a service is looked at: its process tree, None where it is not of this machine; `must_serve` raises when it
+    serves no more, `accepting` are its workers, none where they cannot be seen.
     """
 
     root: int | None
     port: int
-    ailment: Callable[[], str]
+    must_serve: Callable[[], None]
+    accepting: Callable[[], frozenset[Process]]
 
 
 @dataclass
@@ -78,6 +79,7 @@ def _is_warm(driver: Driver, first: float, now: float) -> bool:
 
 def _watch(driver: Driver, seen: Seen, share: Share) -> _Watched:
     """The window: looks at both of its ends, and what was most in between."""
+    workers = seen.accepting()
     readings = [noise.read(share.usable, _pids(seen))]
     before, start = _tree(seen), time.monotonic()
     window = _Watched(start, start + driver.load.seconds, before, before, None, readings)
@@ -89,7 +91,9 @@ def _watch(driver: Driver, seen: Seen, share: Share) -> _Watched:
             _weigh(window, _tree(seen))
             weigh += WEIGH_SECONDS
     window.after, window.end = _tree(seen), time.monotonic()
+    seen.must_serve()
     _must_be_the_same(window)
+    _must_be_the_workers(workers, seen.accepting())
     _weigh(window, window.after)
     readings.append(noise.read(share.usable, _pids(seen)))
     return window
@@ -119,11 +123,19 @@ def _must_be_the_same(window: _Watched) -> None:
         raise LabError(message, "somebody restarted it, or it restarts itself: measure when that is over")
 
 
+def _must_be_the_workers(before: frozenset[Process], after: frozenset[Process]) -> None:
+    """Nobody gives it more or fewer while it is watched: those that come and go are the service's own affair."""
+    if before and before != after:
+        gone, came = len(before - after), len(after - before)
+        message = f"it changed under load: of its {len(before)} workers {gone} ended, and {came} came"
+        remedy = "see its log: a timeout, no memory, or max_requests, which must be off while it is measured"
+        raise LabError(message, remedy)
+
+
 def _pause(driver: Driver, seen: Seen, until: float) -> None:
     """Wait, and notice at once when the service or the generator has gone."""
     time.sleep(max(0.0, until - time.monotonic()))
-    if ailment := seen.ailment():
-        raise LabError(ailment, "it should live as long as the load")
+    seen.must_serve()
     if not driver.alive:
         driver.stop()  # which says how it died
 
