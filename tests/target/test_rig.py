@@ -183,7 +183,7 @@ def test_a_worker_that_was_asked_for_when_it_was_interrupted_is_taken_back(
         if len(asked) == 1:
             raise KeyboardInterrupt
 
-    for name, played in (("workers", workers), ("catches", lambda *_: True), ("master", lambda _: os.getpid())):
+    for name, played in (("workers", workers), ("catches", lambda *_: True), ("master", lambda *_: os.getpid())):
         monkeypatch.setattr(processes, name, played)
     monkeypatch.setattr(starting, "ailment", lambda _: "")
     monkeypatch.setattr(os, "kill", kill)

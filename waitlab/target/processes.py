@@ -74,30 +74,30 @@ def accept_queue(port: int, of: int | str = "self") -> int | None:
     """Connections that wait to be accepted on this port, in the network namespace of process `of`; None where nobody
     listens there.
     """
-    waiting = [
-        int(row[4].rpartition(":")[2], 16)
-        for table in ("tcp", "tcp6")
-        for row in _lines(Path(f"/proc/{of}/net/{table}"))
-        if row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port
-    ]
+    waiting = [int(row[4].rpartition(":")[2], 16) for row in _listening(port, of)]
     return sum(waiting) if waiting else None
 
 
-def holders(port: int) -> tuple[int, ...]:
-    """The processes that hold the listening socket of this port; none when they may not be looked at."""
-    inodes = {inode for listening, inode in ports.listeners() if listening == port}
+def doors(port: int, of: int | str = "self") -> frozenset[str]:
+    """The inodes of the sockets that listen on this port, in the network namespace of process `of`."""
+    return frozenset(row[9] for row in _listening(port, of))
+
+
+def holders(port: int, of: int | str = "self") -> tuple[int, ...]:
+    """The processes that hold one of them; none when they may not be looked at."""
+    inodes = doors(port, of)
     return tuple(sorted(pid for pid in _pids() if inodes & ports.sockets(pid))) if inodes else ()
 
 
-def master(port: int) -> int | None:
+def master(port: int, of: int | str = "self") -> int | None:
     """The one of them that none of the others is the parent of: what its workers are children of."""
-    held, rows = holders(port), _rows()
+    held, rows = holders(port, of), _rows()
     return next((pid for pid in held if pid in rows and int(rows[pid][_PARENT]) not in held), None)
 
 
 def accepting(port: int, of: int) -> frozenset[Process]:
     """Who accepts on this port: the children of its master that hold it, or it alone where it has none there."""
-    held, rows = holders(port), _rows()
+    held, rows = holders(port, of), _rows()
     children = [pid for pid in held if pid in rows and int(rows[pid][_PARENT]) == of]
     return frozenset(Process(pid, int(rows[pid][_BEGAN])) for pid in children or [of] if pid in rows)
 
@@ -147,6 +147,12 @@ def _is_dead(fields: list[bytes]) -> bool:
 def _cpu_s(pid: int, fields: list[bytes]) -> float:
     reaped = sum(map(int, fields[_REAPED])) * _TICK_SECONDS
     return costs.cpu_seconds(pid, sum(map(int, fields[_OWN]))) + reaped
+
+
+def _listening(port: int, of: int | str) -> list[list[str]]:
+    """The rows of its listening sockets."""
+    rows = [row for table in ("tcp", "tcp6") for row in _lines(Path(f"/proc/{of}/net/{table}"))]
+    return [row for row in rows if row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port]
 
 
 def _lines(table: Path) -> list[list[str]]:

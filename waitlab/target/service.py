@@ -62,18 +62,23 @@ class Service:
         return address.port_of(self.url)
 
     @property
+    def listens(self) -> int | None:
+        """The port on which its processes listen, where they are; None where that is not known."""
+        return self.port
+
+    @property
     def workers(self) -> int:
         """How many there are now, by who accepts on its port; 0 where that cannot be seen."""
-        master = self._master()
-        return processes.workers(self.port, master.pid) if master else 0
+        master, port = self._master(), self.listens
+        return processes.workers(port, master.pid) if master and port else 0
 
     def accepting(self) -> frozenset[Process]:
         """Its workers; none where they cannot be seen."""
-        master = self._master()
-        return processes.accepting(self.port, master.pid) if master else frozenset()
+        master, port = self._master(), self.listens
+        return processes.accepting(port, master.pid) if master and port else frozenset()
 
     def must_serve(self) -> None:
-        """LabError when it serves no more; Refusal where it ran before the lab came, since no setting brings it back."""
+        """LabError when it serves no more; Refusal where it ran before the lab came: no setting brings it back."""
         if not (ailment := self.ailment()):
             return
         if self.target.kind == "running":
@@ -109,7 +114,7 @@ class Service:
             folder = until_ended.enter_context(tempfile.TemporaryDirectory(dir=self.around.folder, prefix="load-"))
             until_ended.enter_context(kept_to(self.around.share.generator))
             driver = until_ended.enter_context(self.driving(load, Path(folder)))
-            seen = watching.Seen(self.pid, self.port, self.must_serve, self.accepting)
+            seen = watching.Seen(self.pid, self.listens, self.must_serve, self.accepting)
             found = watching.observe(driver, seen, self.around.share, self.setting)
             answers.judge(self.target, driver.answers, driver.samples)
         return found
@@ -144,8 +149,8 @@ class Service:
 
     def _master(self) -> Process | None:
         """The one that was first found, while it lives."""
-        if self.pid and not self.master:
-            found = processes.master(self.port)
+        if self.pid and self.listens and not self.master:
+            found = processes.master(self.listens, self.pid)
             self.master = processes.known(found) if found else None
         return self.master if self.master and processes.lives(self.master) else None
 

@@ -26,12 +26,13 @@ SHORTEST_WARM_UP, LONGEST_WARM_UP = 0.5, 3.0  # seconds; a service that answers 
 
 @dataclass(frozen=True)
 class Seen:
-    """Where a service is looked at: its process tree, None where it is not of this machine; `must_serve` raises when it
-    serves no more, `accepting` are its workers, none where they cannot be seen.
+    """Where a service is looked at: its process tree, None where it is not of this machine, and the port on which it
+    listens there, None where that is not known. `must_serve` raises when it serves no more; `accepting` are its
+    workers, none where they cannot be seen.
     """
 
     root: int | None
-    port: int
+    port: int | None
     must_serve: Callable[[], None]
     accepting: Callable[[], frozenset[Process]]
 
@@ -46,7 +47,7 @@ class _Watched:
     after: Tree | None
     pss_bytes: int | None
     readings: list[Reading] = field(default_factory=list)
-    accept_queue: int = 0
+    accept_queue: int | None = None
 
 
 def observe(driver: Driver, seen: Seen, share: Share, setting: Setting) -> Observation:
@@ -86,7 +87,8 @@ def _watch(driver: Driver, seen: Seen, share: Share) -> _Watched:
     weigh = start + WEIGH_SECONDS
     while time.monotonic() < window.end:
         _pause(driver, seen, min(window.end, time.monotonic() + POLL_SECONDS))
-        window.accept_queue = max(window.accept_queue, _accept_queue(seen))
+        if (waiting := _accept_queue(seen)) is not None:
+            window.accept_queue = max(window.accept_queue or 0, waiting)
         if time.monotonic() >= weigh:
             _weigh(window, _tree(seen))
             weigh += WEIGH_SECONDS
@@ -112,8 +114,8 @@ def _pids(seen: Seen) -> Sequence[int]:
     return [] if seen.root is None else [seen.root]
 
 
-def _accept_queue(seen: Seen) -> int:
-    return 0 if seen.root is None else processes.accept_queue(seen.port, seen.root) or 0
+def _accept_queue(seen: Seen) -> int | None:
+    return processes.accept_queue(seen.port, seen.root) if seen.port and seen.root is not None else None
 
 
 def _must_be_the_same(window: _Watched) -> None:
@@ -164,7 +166,7 @@ def _observation(setting: Setting, load: Load, driver: Driver, window: _Watched,
         pss_mb=None if window.pss_bytes is None else window.pss_bytes / 1e6,
         processes=len(window.after.pids) if window.after else 0,
         threads=max(tree.threads if tree else 0 for tree in (window.before, window.after)),
-        accept_queue_max=window.accept_queue,
+        accept_queue_max=window.accept_queue or 0,
         generator_cpu_ratio=client.cpu_ratio,
         foreign_ratio=machine.foreign_ratio,
         steal_ratio=machine.steal_ratio,
