@@ -180,7 +180,8 @@ def test_what_binds(limit: Limit, figures: Figures) -> None:
     assert verdict.evidence or verdict.doubts
     text = words.text(figures, verdict)
     assert text.startswith(f"shop: {limit.value}")
-    assert verdict.cure.panel in text
+    is_shown = f'panel "{verdict.cure.panel}"' in text
+    assert is_shown == figures.telemetry, "it is empty for a service that shows nothing"
 
 
 def test_what_follows_is_told_beside_what_binds() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from waitlab import process
 from waitlab.diagnose import processes
 
 
@@ -67,3 +69,23 @@ def test_threads_of_a_python_process_compute_in_turn() -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
         assert list(processes.thread_seconds(other.pid)) == [str(other.pid)]
         other.kill()
+
+
+def test_workers_of_a_container_whose_port_is_not_known_are_what_was_forked_below() -> None:
+    both = "both = [s.Popen(['sleep', '60']) for _ in range(2)]"
+    script = f"import subprocess as s\n{both}\nprint(flush=True)\nboth[0].wait()"
+    starter = [sys.executable, "-c", f"import subprocess as s, sys\ns.run([sys.executable, '-c', {script!r}])"]
+    with subprocess.Popen(starter, stdout=subprocess.PIPE) as first:
+        assert first.stdout
+        first.stdout.readline()
+        found = processes.workers_inside(first.pid, None)
+        assert len(found) == 2
+        assert found == processes.workers_inside(process.children(first.pid)[0], None)
+        assert processes.workers_inside(found[0], None) == [found[0]]
+        for pid in found:
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_workers_of_a_container_are_those_that_accept_inside(listening: socket.socket) -> None:
+    port = listening.getsockname()[1]
+    assert processes.workers_inside(os.getpid(), port) == [os.getpid()]

@@ -2,6 +2,8 @@
 
 import http.server
 import json
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from waitlab.diagnose import sources
+from waitlab.diagnose import sources, watch
+from waitlab.diagnose.decision import decide
+from waitlab.diagnose.limits import Limit
 from waitlab.errors import LabError
 from waitlab.runtime.looks import Address, Counts, Listener, Look, Place
 from waitlab.runtime.pages import Metrics
+from waitlab.target import compose
+from waitlab.target.compose import Container
 from waitlab.telemetry import ledger
 from waitlab.verbs import diagnosed
 
@@ -143,6 +149,8 @@ def test_what_is_no_address(url: str, tmp_path: Path, monkeypatch: pytest.Monkey
     ("text", "fault"),
     [
         ('[service]\nname = "shop"\ncommand = "true"', "does not say where"),
+        ('[service]\nname = "shop"\ncommand = "true {port}"', "no process that listens"),
+        ('[service]\nname = "flask"\ncommand = "true {port}"', "no process that listens"),
         ('[service]\nname = "shop"\nurl = "http://127.0.0.1:1"', "listens on port 1"),
     ],
 )
@@ -151,3 +159,66 @@ def test_a_file_that_leads_nowhere(text: str, fault: str, tmp_path: Path, monkey
     monkeypatch.setenv("LAB_HOME", str(tmp_path / "home"))
     with pytest.raises(LabError, match=fault):
         diagnosed.run(str(tmp_path / "lab.toml"), 3.0, as_json=False)
+
+
+@pytest.fixture
+def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The environment of a user whose lab has `lab serve` with a service `shop` on port 8123; in his own folder."""
+    run_dir, folder = tmp_path / "home" / "run" / "shop", tmp_path / "his"
+    run_dir.mkdir(parents=True)
+    folder.mkdir()
+    (run_dir / "serve.json").write_text('{"service": "shop", "url": "http://127.0.0.1:8123"}')
+    ledger.create(run_dir)
+    monkeypatch.chdir(folder)
+    claim = ledger.claim(run_dir)
+    yield {"LAB_HOME": str(tmp_path / "home")}
+    claim.release()
+
+
+def test_a_command_with_a_port_of_its_own_is_found_where_lab_serve_has_it(theirs: dict[str, str]) -> None:
+    Path("lab.toml").write_text('[service]\nname = "shop"\ncommand = "shop {port}"\n[[requests]]\npath = "/"\n')
+    for what in ("lab.toml", "./", None):
+        found = diagnosed._source(what, theirs)
+        assert (found.name, found.port) == ("shop", 8123)
+
+
+def test_without_a_word_the_lab_that_runs_goes_before_the_file(
+    theirs: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(diagnosed, "LocalLab", lambda home: OneLab(tmp_path, ""))
+    monkeypatch.setattr(diagnosed, "_busiest", lambda lab: "far")
+    Path("lab.toml").write_text("what nobody reads")
+    assert diagnosed._source(None, theirs).name == "far"
+
+
+def test_without_a_lab_and_without_a_file_it_says_that_the_lab_is_not_up(theirs: dict[str, str]) -> None:
+    with pytest.raises(LabError, match="the lab is not up"):
+        diagnosed._source(None, theirs)
+
+
+def test_a_compose_service_is_its_containers_and_tells_no_more_than_they_show(
+    theirs: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("lab.toml").write_text(
+        '[service]\ncompose = "shop"\nurl = "http://127.0.0.1:9000"\n[[requests]]\npath = "/"\n'
+    )
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        inside = door.getsockname()[1]
+        containers = [Container("a1", os.getpid(), inside, {}, {})]
+        monkeypatch.setattr(compose, "running", lambda *_: (None, containers))
+        found = diagnosed._source("lab.toml", theirs)
+        assert (found.port, found.published, found.pids()) == (None, 9000, {"1": os.getpid()})
+        assert found.waiting() == 0
+        with socket.create_connection(("127.0.0.1", inside)):
+            assert found.waiting() == 1
+            figures = watch.watch(found, 1.5)
+        assert (figures.accept_queue, figures.connections) == (1, None)
+        assert [one.name for one in figures.workers] == ["1"]
+        verdict = decide(figures)
+        assert verdict.limit is Limit.UNKNOWN
+        assert any("wrapped" in doubt for doubt in verdict.doubts), "not that nobody asks it anything"
+        containers[:] = [Container("a1", os.getpid(), None, {}, {})]
+        assert diagnosed._source("lab.toml", theirs).waiting() is None, "not 0: nobody knows"
+    containers[:] = [Container("a1", None, None, {}, {})]
+    with pytest.raises(LabError, match="are not on this machine"):
+        diagnosed._source("lab.toml", theirs)

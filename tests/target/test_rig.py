@@ -2,16 +2,23 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.ports import free_port
 from tests.target.conftest import GUNICORN, THREADED, UVICORN, running, toml, written
+from tests.waiting import wait_for
+from waitlab import process
+from waitlab.drive import Driver
+from waitlab.errors import LabError
 from waitlab.runner.cores import Share
-from waitlab.target import Setting, processes, read, rig, starting
+from waitlab.target import Setting, processes, read, rig, starting, watching
+from waitlab.target.answers import Refusal
 from waitlab.target.running import found
 from waitlab.target.service import Around
 
@@ -116,6 +123,52 @@ def test_a_running_service_is_found_by_its_port_and_has_its_workers_back(
         assert os.kill(pid, 0) is None
 
 
+def test_a_worker_that_ends_in_a_window_is_noticed_though_another_one_comes(
+    shop: Path, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, killed = watching._watch, list[int]()
+
+    def spoilt(driver: Driver, seen: watching.Seen, share: Share) -> watching._Watched:
+        if not killed:
+            killed.append(min(seen.accepting()).pid)
+            threading.Timer(0.5, os.kill, (killed[0], signal.SIGKILL)).start()
+        return watch(driver, seen, share)
+
+    monkeypatch.setattr(watching, "_watch", spoilt)
+    target = read(written(shop, toml(THREADED, more='scale = "signals"')))
+    with rig(target, 1, (), environment) as placed, placed.serve(Setting(1, threads=1)) as service:
+        assert service.scale(2), "what the lab itself changes is no fault"
+        with pytest.raises(LabError) as fault:
+            service.measure(users=4, seconds=3)
+        assert "of its 2 workers 1 ended, and 1 came" in fault.value.message
+        assert not isinstance(fault.value, Refusal), "another setting may be better off"
+        assert service.measure(users=2, seconds=1).processes == 3
+
+
+def test_another_master_in_place_of_the_first_ends_it_all_and_is_sent_nothing(
+    shop: Path, environment: Mapping[str, str]
+) -> None:
+    port = free_port()
+    text = f'[service]\nurl = "http://127.0.0.1:{port}"\nscale = "signals"\n[choices]\nworkers = [1, 3]\n'
+    target = read(written(shop, f'{text}[[requests]]\npath = "/orders"\n'))
+    with ExitStack() as theirs:
+        first = theirs.enter_context(running(shop, port))
+        with rig(target, None, (), environment) as placed:
+            with placed.serve(Setting(3)) as service:
+                os.kill(first, signal.SIGTERM)
+                wait_for(lambda: not process.is_alive(first), "its end")
+                second = theirs.enter_context(running(shop, port))
+                with pytest.raises(Refusal) as fault:
+                    service.measure(users=2, seconds=1)
+                with pytest.raises(Refusal):
+                    service.scale(1)
+            with pytest.raises(Refusal), placed.serve(Setting(1)):
+                pytest.fail("it was served")
+        assert f"its process {first} is gone, and process {second} serves in its place" in fault.value.message
+        time.sleep(0.5)
+        assert processes.workers(port, second) == 2
+
+
 def test_a_worker_that_was_asked_for_when_it_was_interrupted_is_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +183,7 @@ def test_a_worker_that_was_asked_for_when_it_was_interrupted_is_taken_back(
         if len(asked) == 1:
             raise KeyboardInterrupt
 
-    for name, played in (("workers", workers), ("catches", lambda *_: True), ("master", lambda _: os.getpid())):
+    for name, played in (("workers", workers), ("catches", lambda *_: True), ("master", lambda *_: os.getpid())):
         monkeypatch.setattr(processes, name, played)
     monkeypatch.setattr(starting, "ailment", lambda _: "")
     monkeypatch.setattr(os, "kill", kill)

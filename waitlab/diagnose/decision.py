@@ -92,7 +92,8 @@ def _unfit(seen: Figures) -> tuple[str, ...]:
         return ("no worker of it lives",)
     if seen.changed:
         return (f"{seen.changed} of its workers came or went meanwhile: watch it again when it rests",)
-    return () if _is_loaded(seen) else ("no request came, and none was under way: nothing can be full",)
+    is_seen = seen.telemetry or seen.connections is not None  # of a container no request is, whether it comes or not
+    return () if _is_loaded(seen) or not is_seen else ("no request came, and none was under way: nothing can be full",)
 
 
 def _is_loaded(seen: Figures) -> bool:
@@ -110,7 +111,12 @@ def _noise(seen: Figures) -> tuple[str, ...]:
 def _blind(seen: Figures) -> tuple[str, ...]:
     """What could be full and cannot be seen."""
     doubts = []
-    if not seen.telemetry and limits.takes_many(seen):
+    if not seen.telemetry and seen.connections is None:
+        doubts.append(
+            "its requests do not show from here, as those of a container: wrapped, it shows them itself "
+            "(docs/tune-your-service.md)"
+        )
+    elif not seen.telemetry and limits.takes_many(seen):
         doubts.append(
             "nothing that shows outside is full, and its workers take several requests at a time: where these wait "
             "shows inside only (`lab serve` starts it so)"

@@ -27,7 +27,8 @@ class Moment:
     `cpu_s`: CPU seconds until now, of a worker and all below it; `ready_s`: of each of its threads, with those for
     which it waited for a core; `pids`: its process; `cores`: the ticks of the service's cores by mode; `senders`:
     what sends load, by thread where those compute at once -> its CPU seconds; `load_ratio`: of the load's own
-    exporter, by process; `load_requests`: what it has asked this service; `pages_s`: how long its pages took.
+    exporter, by process; `load_requests`: what it has asked this service; `pages_s`: how long its pages took;
+    `waiting`: who wait to be accepted, where the kernel tells no more than that.
     """
 
     at: float
@@ -45,6 +46,7 @@ class Moment:
     load_ratio: Mapping[str, float] = field(default_factory=dict)
     load_requests: float = 0.0
     pages_s: float = 0.0
+    waiting: int | None = None
 
     @property
     def workers(self) -> frozenset[str]:
@@ -66,7 +68,7 @@ def figures(
     cores = [one.cores for one in workers if one.cores is not None]
     busy, steal = _machine(first.cores, last.cores)
     sender, ratio = _generator(moments)
-    queues = [sum(page.total(names.ACCEPT_QUEUE) for page in moment.parents) for moment in moments if moment.parents]
+    queues = [queue for moment in moments if (queue := _queue(moment)) is not None]
     connections = _connections(moments)
     return Figures(
         service=service,
@@ -89,6 +91,11 @@ def figures(
         generator_ratio=ratio,
         upstream=_upstream(moments, places),
     )
+
+
+def _queue(moment: Moment) -> float | None:
+    """Who wait to be accepted, where the parent of the workers tells, or the kernel."""
+    return sum(page.total(names.ACCEPT_QUEUE) for page in moment.parents) if moment.parents else moment.waiting
 
 
 def _worker(name: str, moments: Sequence[Moment]) -> WorkerFigures:

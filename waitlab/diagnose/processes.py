@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from waitlab import process
 from waitlab.runtime.local import ports
 from waitlab.target import processes
 
@@ -18,24 +19,36 @@ _LOCK = {"x86_64": "202", "aarch64": "98"}.get(platform.machine(), "")  # futex,
 _LOCK_IN = "futex_"
 
 
-def workers(port: int) -> list[int]:
-    """The processes that accept connections on a port: the children of its master that hold it, or it alone.
+def workers(port: int, of: int | str = "self") -> list[int]:
+    """The processes that accept connections on a port, in the network of process `of`: the children of its master that
+    hold it, or it alone.
 
     A master whose own loop accepts is alone, too: what it has forked holds the socket, and never uses it.
     """
-    held = processes.holders(port)
+    held = processes.holders(port, of)
     parents = {pid: _parent(pid) for pid in held}
     masters = {pid for pid in held if parents[pid] not in held}
-    alone = {pid for pid in masters if has_loop(pid, port)}
+    alone = {pid for pid in masters if has_loop(pid, port, of)}
     return sorted([*alone, *(pid for pid in held if parents[pid] in masters - alone)] or masters)
 
 
-def has_loop(pid: int, port: int) -> bool | None:
+def workers_inside(root: int, port: int | None) -> list[int]:
+    """Those of a container whose first process is `root`, and which listens there on `port`; where that is not known,
+    or may not be looked at, what was forked below whatever only starts it.
+    """
+    if port and (found := workers(port, root)):
+        return found
+    while len(below := [pid for pid in process.children(root) if process.is_alive(pid)]) == 1:
+        root = below[0]
+    return sorted(below) or [root]
+
+
+def has_loop(pid: int, port: int, of: int | str = "self") -> bool | None:
     """Whether it accepts on this port with what an event loop waits with; None when it may not be looked at.
 
     Others that it holds say nothing: a worker inherits its master's, and a view may run a loop of its own.
     """
-    doors = {f"ino:{int(inode):x}" for listening, inode in ports.listeners() if listening == port}
+    doors = {f"ino:{int(inode):x}" for inode in processes.doors(port, of)}
     try:
         return any(not doors.isdisjoint(_words(Path(f"/proc/{pid}/fdinfo/{loop}"))) for loop in _loops(pid))
     except OSError:

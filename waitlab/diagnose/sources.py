@@ -1,7 +1,7 @@
 """Where the figures of a service are read: of the running lab, of a folder of `waitlab.serve`, of a user's port."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,8 @@ from waitlab.errors import LabError
 from waitlab.runtime import pages
 from waitlab.runtime.local import listeners
 from waitlab.runtime.looks import Lab, Listener
+from waitlab.target.compose import Container
+from waitlab.target.processes import accept_queue
 from waitlab.telemetry import ledger, names
 
 PATIENCE_SECONDS = 2.0  # a listener answers from a thread of its own, but a busy GIL may keep it waiting
@@ -29,7 +31,8 @@ class Source:
     """One service. `port`: where the kernel shows its connections, None where it does not; `pids`: worker -> process,
     those that can be seen; `load`: what the exporters of a load show; `upstream`: where the outside world says how many
     calls it serves at once, "" where nobody does. `shows_pools`: every connection pool of it is in its figures, as of
-    the lab's own services.
+    the lab's own services. Of containers, whose connections are not shown here, `published` is the port by which their
+    clients reach them, and `waiting` tells how many of these wait to be accepted, None where that is not known.
     """
 
     name: str
@@ -39,6 +42,8 @@ class Source:
     load: Callable[[], Load] = field(default=lambda: ({}, 0.0))
     upstream: str = ""
     shows_pools: bool = False
+    published: int | None = None
+    waiting: Callable[[], int | None] = lambda: None
 
     def upstream_places(self) -> int | None:
         """Calls the outside world serves at once, 0 for as many as come; None where it does not say."""
@@ -99,10 +104,18 @@ def of_run_dir(
 def served_at(url: str, runs: Path) -> Path | None:
     """The folder among those of `runs` of the service that `lab serve` has at this address; None where it has none."""
     port = _port(url)
-    for file in runs.glob("*/serve.json") if port else ():
+    return _served(runs, lambda told: _port(told["url"]) == port) if port else None
+
+
+def served_as(name: str, runs: Path) -> Path | None:
+    """The same by its name."""
+    return _served(runs, lambda told: told["service"] == name)
+
+
+def _served(runs: Path, is_meant: Callable[[Mapping[str, str]], bool]) -> Path | None:
+    for file in runs.glob("*/serve.json"):
         with suppress(OSError, ValueError, LookupError):
-            is_there = _port(str(json.loads(file.read_text())["url"])) == port
-            if is_there and any(slot.alive for slot in ledger.read(file.parent)):
+            if is_meant(json.loads(file.read_text())) and any(slot.alive for slot in ledger.read(file.parent)):
                 return file.parent
     return None
 
@@ -120,6 +133,28 @@ def of_port(name: str, url: str) -> Source:
         message = f"nothing that this user may look at listens on port {port}"
         raise LabError(message, "start the service, or diagnose it as the user whose it is", 122)
     return Source(name, port, list, pids)
+
+
+def of_containers(name: str, url: str, containers: Sequence[Container]) -> Source:
+    """A compose service that shows nothing by itself: its processes are seen from here, its connections are not.
+
+    LabError 122 where its processes are not of this machine.
+    """
+    seen = [(one.pid, one.port) for one in containers if one.pid is not None]
+    if not seen:
+        message = f"the processes of {name} are not on this machine"
+        raise LabError(message, "diagnose it where the Docker engine runs", 122)
+
+    def pids() -> dict[str, int]:
+        every = [pid for root, port in seen for pid in processes.workers_inside(root, port)]
+        return {str(number): pid for number, pid in enumerate(every, 1)}
+
+    def waiting() -> int | None:
+        counts = [accept_queue(port, root) if port else None for root, port in seen]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(seen) else None
+
+    return Source(name, None, list, pids, published=_port(url), waiting=waiting)
 
 
 def of_load(targets: Path, service: str) -> Load:

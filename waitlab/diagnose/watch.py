@@ -92,6 +92,7 @@ def _look(under: _Watch, whole: bool) -> Moment:
         load_ratio=load_ratio,
         load_requests=load_requests,
         pages_s=pages_s,
+        waiting=source.waiting(),
     )
 
 
@@ -108,7 +109,8 @@ def _counters(under: _Watch, now: Mapping[str, int]) -> tuple[dict[str, float], 
 
 def _senders(source: Source, pids: Mapping[str, int]) -> list[int]:
     """The processes of this machine at the other end of the service's connections."""
-    return processes.holding(sockets.clients(source.port), pids.values()) if source.port else []
+    port = source.port or source.published
+    return processes.holding(sockets.clients(port), pids.values()) if port else []
 
 
 def _loops(source: Source, pids: Mapping[str, int]) -> dict[str, bool]:

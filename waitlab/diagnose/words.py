@@ -23,7 +23,7 @@ def text(seen: Figures, verdict: Verdict) -> str:
         *(_item("also seen: ", f"{one.limit.value}: {one.says[0]}") for one in verdict.also),
         "",
         _item("What to do: ", verdict.cure.does, "  "),
-        f'  Where to look: dashboard "{verdict.cure.dashboard}", panel "{verdict.cure.panel}"',
+        f"  Where to look: {_where(seen, verdict)}",
     ]
     return "\n".join(lines)
 
@@ -38,11 +38,18 @@ def as_json(seen: Figures, verdict: Verdict) -> str:
         "doubts": list(verdict.doubts),
         "also": [{"limit": one.limit.value, "evidence": list(one.says)} for one in verdict.also],
         "cure": verdict.cure.does,
-        "dashboard": verdict.cure.dashboard,
-        "panel": verdict.cure.panel,
+        "dashboard": verdict.cure.dashboard if seen.telemetry else None,
+        "panel": verdict.cure.panel if seen.telemetry else None,
         "figures": asdict(seen),
     }
     return json.dumps(found, indent=1)
+
+
+def _where(seen: Figures, verdict: Verdict) -> str:
+    """The panel; of a service that shows no figures of its own all of them are empty."""
+    if not seen.telemetry:
+        return "nowhere yet; the dashboards show a service that `lab serve` has started"
+    return f'dashboard "{verdict.cure.dashboard}", panel "{verdict.cure.panel}"'
 
 
 def _item(head: str, words: str, indent: str = "  - ") -> str:

@@ -103,7 +103,8 @@ class Outside:
 
     def sample(self, *, last: bool) -> None:
         if self.service.pid is not None and not self.arm.load.concurrent:  # which is over when it is looked at
-            waiting = processes.accept_queue(self.service.port, self.service.pid)
+            port = self.service.listens
+            waiting = processes.accept_queue(port, self.service.pid) if port else None
             if waiting is not None:
                 self._accept_queue = max(self._accept_queue or 0, waiting)
         if last and (tree := self._looks[-1]):

@@ -23,7 +23,7 @@ SWITCH_OFF = "switch the limit off for this machine's address while you measure"
 
 
 class Refusal(LabError):
-    """What an answer tells of the target itself, whatever its setting: no other one would make it fit to measure."""
+    """What is so of the target itself, whatever its setting: no other one would make it fit to measure."""
 
 
 def check(target: Target, url: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from waitlab.runtime.local import ports
 from waitlab.telemetry import costs
@@ -16,18 +17,36 @@ _LISTEN = "0A"
 _CAUGHT = re.compile(r"^SigCgt:\s*([0-9a-f]+)", re.MULTILINE)
 
 
+class Process(NamedTuple):
+    """One process; `began` tells it from a later one of the same number."""
+
+    pid: int
+    began: int
+
+
 @dataclass(frozen=True)
 class Tree:
     """A process and all below it that live now.
 
     `cpu_s` is of all of them and of those that they have reaped since they began, so that the difference of two trees
-    holds what ended meanwhile too. `began` tells a process from a later one of the same number.
+    holds what ended meanwhile too. `began`: when the first of them did.
     """
 
     pids: tuple[int, ...]
     cpu_s: float
     threads: int
     began: int
+
+
+def known(pid: int) -> Process | None:
+    """The process that has this number now; None when there is none that lives."""
+    fields = _fields(pid)
+    return Process(pid, int(fields[_BEGAN])) if fields and not _is_dead(fields) else None
+
+
+def lives(one: Process) -> bool:
+    """Whether it is this very process that has its number now."""
+    return known(one.pid) == one
 
 
 def tree(root: int) -> Tree | None:
@@ -55,32 +74,37 @@ def accept_queue(port: int, of: int | str = "self") -> int | None:
     """Connections that wait to be accepted on this port, in the network namespace of process `of`; None where nobody
     listens there.
     """
-    waiting = [
-        int(row[4].rpartition(":")[2], 16)
-        for table in ("tcp", "tcp6")
-        for row in _lines(Path(f"/proc/{of}/net/{table}"))
-        if row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port
-    ]
+    waiting = [int(row[4].rpartition(":")[2], 16) for row in _listening(port, of)]
     return sum(waiting) if waiting else None
 
 
-def holders(port: int) -> tuple[int, ...]:
-    """The processes that hold the listening socket of this port; none when they may not be looked at."""
-    inodes = {inode for listening, inode in ports.listeners() if listening == port}
+def doors(port: int, of: int | str = "self") -> frozenset[str]:
+    """The inodes of the sockets that listen on this port, in the network namespace of process `of`."""
+    return frozenset(row[9] for row in _listening(port, of))
+
+
+def holders(port: int, of: int | str = "self") -> tuple[int, ...]:
+    """The processes that hold one of them; none when they may not be looked at."""
+    inodes = doors(port, of)
     return tuple(sorted(pid for pid in _pids() if inodes & ports.sockets(pid))) if inodes else ()
 
 
-def master(port: int) -> int | None:
+def master(port: int, of: int | str = "self") -> int | None:
     """The one of them that none of the others is the parent of: what its workers are children of."""
-    held, rows = holders(port), _rows()
+    held, rows = holders(port, of), _rows()
     return next((pid for pid in held if pid in rows and int(rows[pid][_PARENT]) not in held), None)
 
 
+def accepting(port: int, of: int) -> frozenset[Process]:
+    """Who accepts on this port: the children of its master that hold it, or it alone where it has none there."""
+    held, rows = holders(port, of), _rows()
+    children = [pid for pid in held if pid in rows and int(rows[pid][_PARENT]) == of]
+    return frozenset(Process(pid, int(rows[pid][_BEGAN])) for pid in children or [of] if pid in rows)
+
+
 def workers(port: int, of: int) -> int:
-    """How many processes accept on this port: the children of its master, or it alone where it has none there."""
-    rows = _rows()
-    children = [pid for pid in holders(port) if pid in rows and int(rows[pid][_PARENT]) == of]
-    return len(children) or 1
+    """How many they are."""
+    return len(accepting(port, of)) or 1
 
 
 def catches(pid: int, signal: int) -> bool:
@@ -98,11 +122,14 @@ def _pids() -> list[int]:
 
 def _rows() -> dict[int, list[bytes]]:
     """Process -> the fields of its stat, from the state on; of all there are."""
-    found = {}
-    for pid in _pids():
-        with suppress(OSError):  # it ends while we look
-            found[pid] = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    return {pid: fields for pid, fields in found.items() if fields}
+    return {pid: fields for pid in _pids() if (fields := _fields(pid))}
+
+
+def _fields(pid: int) -> list[bytes]:
+    """Those of one process; none of one that is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return []
 
 
 def _below(root: int, rows: dict[int, list[bytes]]) -> set[int]:
@@ -120,6 +147,12 @@ def _is_dead(fields: list[bytes]) -> bool:
 def _cpu_s(pid: int, fields: list[bytes]) -> float:
     reaped = sum(map(int, fields[_REAPED])) * _TICK_SECONDS
     return costs.cpu_seconds(pid, sum(map(int, fields[_OWN]))) + reaped
+
+
+def _listening(port: int, of: int | str) -> list[list[str]]:
+    """The rows of its listening sockets."""
+    rows = [row for table in ("tcp", "tcp6") for row in _lines(Path(f"/proc/{of}/net/{table}"))]
+    return [row for row in rows if row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port]
 
 
 def _lines(table: Path) -> list[list[str]]:

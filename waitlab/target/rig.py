@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 
 from waitlab import process
+from waitlab.errors import LabError
 from waitlab.runner import cores as cores_
 from waitlab.runner import surroundings
 from waitlab.runner.cores import Share
@@ -65,7 +66,11 @@ class Rig:
             else:
                 started = starting.started(self.target, setting, self._around, self._inherited)
                 service = until_ended.enter_context(started)
-            answers.check(self.target, service.url)
+            try:
+                answers.check(self.target, service.url)
+            except LabError:
+                service.must_serve()  # which says more than that nobody answers
+                raise
             yield service
 
 

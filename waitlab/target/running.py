@@ -1,13 +1,17 @@
-"""A target that runs already: found by its port or its pid file, and left with as many workers as it had."""
+"""A target that runs already: found by its port or its pid file, and left with as many workers as it had.
 
-from collections.abc import Iterator
+Only the master that was found first is ever sent a signal. Another one in its place, as after a deployment, has the
+worker count that its owner gave it: that ends the measuring, and nothing is done to it.
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from waitlab import process
 from waitlab.errors import LabError
 from waitlab.target import address, processes, starting
 from waitlab.target.compose import Composed
+from waitlab.target.processes import Process
 from waitlab.target.service import Around, Service
 from waitlab.target.settings import Setting
 from waitlab.target.target import Target
@@ -22,14 +26,19 @@ def found(target: Target, around: Around) -> Iterator[Service]:
     """
     if why := starting.ailment(target.url + target.health):
         raise LabError(f"{target.name} is down: {why}", "start it, and see service.url in lab.toml", 122)
-    pid = _pid(target, is_here=not around.only)
-    service = Service(target, Setting(workers=0), target.url, pid, around, lambda: _ailment(target, pid))
+    root = _root(target) if target.pid_file or not around.only else None
+    number = processes.master(address.port_of(target.url)) if root else None
+    master = processes.known(number) if number else None
+    known = [one for one in (master, root) if one]
+    pid = root.pid if root else None
+    service = Service(target, Setting(workers=0), target.url, pid, around, lambda: _ailment(target, known))
+    service.master = master
     had = service.workers
     service.setting = replace(service.setting, workers=had)
     try:
         yield service
     finally:
-        if had and not _ailment(target, pid):
+        if had and not _ailment(target, known):
             service.scale(had)
 
 
@@ -38,6 +47,7 @@ def give(service: Service, setting: Setting) -> None:
     if isinstance(service, Composed):
         service.give(setting)
         return
+    service.must_serve()
     if (setting.worker_class, setting.threads, setting.pool_size) != ("", 0, 0):
         message = f"{service.target.name} runs already: it cannot be given {setting}"
         raise LabError(message, "only workers can change while it runs; service.command in lab.toml starts it anew", 2)
@@ -51,20 +61,26 @@ def give(service: Service, setting: Setting) -> None:
         raise LabError(message, remedy, 2)
 
 
-def _pid(target: Target, *, is_here: bool) -> int | None:
-    """What its processes are below."""
+def _root(target: Target) -> Process | None:
+    """What its processes are below; None where they are not to be seen."""
     if target.pid_file:
         try:
             pid = int(target.pid_file.read_text())
         except (OSError, ValueError):
             message = f"{target.pid_file} names no process"
             raise LabError(message, "leave service.pid_file out: its port tells, too", 122) from None
-        if not process.is_alive(pid):
+        if not (root := processes.known(pid)):
             raise LabError(f"process {pid} of {target.pid_file} is gone", "the file is of an older run", 122)
-        return pid
-    return processes.master(address.port_of(target.url)) if is_here else None
+        return root
+    master = processes.master(address.port_of(target.url))
+    return processes.known(master) if master else None
 
 
-def _ailment(target: Target, pid: int | None) -> str:
-    """Why it serves no more: known of a process that is to be seen, and else by its answers alone."""
-    return "" if pid is None or process.is_alive(pid) else f"{target.name} ended: its process {pid} is gone"
+def _ailment(target: Target, known: Sequence[Process]) -> str:
+    """Why it is not what was found: known of processes that are to be seen, and else by its answers alone."""
+    gone = next((one.pid for one in known if not processes.lives(one)), None)
+    if gone is None:
+        return ""
+    now = processes.master(address.port_of(target.url))
+    then = f"process {now} serves in its place" if now else "nothing is seen to serve in its place"
+    return f"{target.name} changed while it was measured: its process {gone} is gone, and {then}"

@@ -15,7 +15,9 @@ from waitlab.experiment import Load
 from waitlab.runner.cores import Share, kept_to
 from waitlab.serve import scale
 from waitlab.target import address, answers, processes, watching
+from waitlab.target.answers import Refusal
 from waitlab.target.observation import Observation
+from waitlab.target.processes import Process
 from waitlab.target.settings import Setting
 from waitlab.target.target import Target
 
@@ -41,7 +43,8 @@ class Service:
     """A target that serves with `setting`. `pid` is what its processes are below, None where they are not to be seen.
 
     `ailment` says why it serves no more, and is empty while it does. `run_dir`: of one of the lab's, which is told
-    there how many workers it shall have. `is_fresh`: it has workers that were not loaded yet.
+    there how many workers it shall have. `is_fresh`: it has workers that were not loaded yet. `master`: what these are
+    children of, as it was first found: what is found there later is another service, and none of ours to change.
     """
 
     target: Target
@@ -52,16 +55,35 @@ class Service:
     ailment: Callable[[], str]
     run_dir: Path | None = None
     is_fresh: bool = True
+    master: Process | None = None
 
     @property
     def port(self) -> int:
         return address.port_of(self.url)
 
     @property
+    def listens(self) -> int | None:
+        """The port on which its processes listen, where they are; None where that is not known."""
+        return self.port
+
+    @property
     def workers(self) -> int:
         """How many there are now, by who accepts on its port; 0 where that cannot be seen."""
-        master = self._master()
-        return processes.workers(self.port, master) if master else 0
+        master, port = self._master(), self.listens
+        return processes.workers(port, master.pid) if master and port else 0
+
+    def accepting(self) -> frozenset[Process]:
+        """Its workers; none where they cannot be seen."""
+        master, port = self._master(), self.listens
+        return processes.accepting(port, master.pid) if master and port else frozenset()
+
+    def must_serve(self) -> None:
+        """LabError when it serves no more; Refusal where it ran before the lab came: no setting brings it back."""
+        if not (ailment := self.ailment()):
+            return
+        if self.target.kind == "running":
+            raise Refusal(ailment, "somebody restarted it, or it restarts itself: measure when that is over")
+        raise LabError(ailment, "it should live as long as the load")
 
     def scale(self, workers: int) -> bool:
         """Give it so many workers, live. False where that cannot be: then it has to be started anew."""
@@ -92,7 +114,7 @@ class Service:
             folder = until_ended.enter_context(tempfile.TemporaryDirectory(dir=self.around.folder, prefix="load-"))
             until_ended.enter_context(kept_to(self.around.share.generator))
             driver = until_ended.enter_context(self.driving(load, Path(folder)))
-            seen = watching.Seen(self.pid, self.port, self.ailment)
+            seen = watching.Seen(self.pid, self.listens, self.must_serve, self.accepting)
             found = watching.observe(driver, seen, self.around.share, self.setting)
             answers.judge(self.target, driver.answers, driver.samples)
         return found
@@ -125,29 +147,41 @@ class Service:
         tree = processes.tree(self.pid) if self.pid else None
         return tree.cpu_s if tree else 0.0
 
-    def _master(self) -> int | None:
-        return processes.master(self.port) if self.pid else None
+    def _master(self) -> Process | None:
+        """The one that was first found, while it lives."""
+        if self.pid and self.listens and not self.master:
+            found = processes.master(self.listens, self.pid)
+            self.master = processes.known(found) if found else None
+        return self.master if self.master and processes.lives(self.master) else None
 
     def _signal_until(self, workers: int) -> bool:
         """TTIN and TTOU to its master, one worker at a time, until there are so many."""
         master = self._master() if self.target.scale == "signals" else None
-        if master is None or not processes.catches(master, signal.SIGTTIN):
+        if master is None or not processes.catches(master.pid, signal.SIGTTIN):
+            self.must_serve()
             return False
-        now = _becomes(self.port, master, self.setting.workers or processes.workers(self.port, master))
+        now = _becomes(self.port, master, self.setting.workers or processes.workers(self.port, master.pid))
         while now != workers:
             step = 1 if workers > now else -1
             now += step
             self.setting = replace(self.setting, workers=now)  # as asked: who is interrupted here must know to wait
-            os.kill(master, signal.SIGTTIN if step > 0 else signal.SIGTTOU)
-            if (found := _becomes(self.port, master, now)) != now:
+            if processes.lives(master):
+                os.kill(master.pid, signal.SIGTTIN if step > 0 else signal.SIGTTOU)
+            found = _becomes(self.port, master, now)
+            self.must_serve()
+            if found != now:
                 message = f"{self.target.name} has {found} workers {STEP_SECONDS:.0f} s after a signal, not {now}"
                 raise LabError(message, 'see its log; of a service.command, scale = "restart" starts it anew instead')
         return True
 
 
-def _becomes(port: int, master: int, workers: int) -> int:
-    """How many workers there are, as soon as they are so many, or after some seconds, whatever it is then."""
+def _becomes(port: int, master: Process, workers: int) -> int:
+    """How many workers there are, as soon as they are so many, or after some seconds, whatever it is then; 0 when their
+    master has gone.
+    """
     until = time.monotonic() + STEP_SECONDS
-    while (found := processes.workers(port, master)) != workers and time.monotonic() < until:
+    while processes.lives(master):
+        if (found := processes.workers(port, master.pid)) == workers or time.monotonic() > until:
+            return found
         time.sleep(POLL_SECONDS)
-    return found
+    return 0

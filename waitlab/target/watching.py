@@ -16,7 +16,7 @@ from waitlab.runner.cores import Share
 from waitlab.runner.noise import Reading
 from waitlab.target import processes
 from waitlab.target.observation import Observation
-from waitlab.target.processes import Tree
+from waitlab.target.processes import Process, Tree
 from waitlab.target.settings import Setting
 
 POLL_SECONDS, WEIGH_SECONDS = 0.2, 1.0  # PSS is added up page by page, while the process must wait
@@ -26,13 +26,15 @@ SHORTEST_WARM_UP, LONGEST_WARM_UP = 0.5, 3.0  # seconds; a service that answers 
 
 @dataclass(frozen=True)
 class Seen:
-    """Where a service is looked at: its process tree, None where it is not of this machine; and why it serves no more,
-    in words, empty while it does.
+    """Where a service is looked at: its process tree, None where it is not of this machine, and the port on which it
+    listens there, None where that is not known. `must_serve` raises when it serves no more; `accepting` are its
+    workers, none where they cannot be seen.
     """
 
     root: int | None
-    port: int
-    ailment: Callable[[], str]
+    port: int | None
+    must_serve: Callable[[], None]
+    accepting: Callable[[], frozenset[Process]]
 
 
 @dataclass
@@ -45,7 +47,7 @@ class _Watched:
     after: Tree | None
     pss_bytes: int | None
     readings: list[Reading] = field(default_factory=list)
-    accept_queue: int = 0
+    accept_queue: int | None = None
 
 
 def observe(driver: Driver, seen: Seen, share: Share, setting: Setting) -> Observation:
@@ -78,18 +80,22 @@ def _is_warm(driver: Driver, first: float, now: float) -> bool:
 
 def _watch(driver: Driver, seen: Seen, share: Share) -> _Watched:
     """The window: looks at both of its ends, and what was most in between."""
+    workers = seen.accepting()
     readings = [noise.read(share.usable, _pids(seen))]
     before, start = _tree(seen), time.monotonic()
     window = _Watched(start, start + driver.load.seconds, before, before, None, readings)
     weigh = start + WEIGH_SECONDS
     while time.monotonic() < window.end:
         _pause(driver, seen, min(window.end, time.monotonic() + POLL_SECONDS))
-        window.accept_queue = max(window.accept_queue, _accept_queue(seen))
+        if (waiting := _accept_queue(seen)) is not None:
+            window.accept_queue = max(window.accept_queue or 0, waiting)
         if time.monotonic() >= weigh:
             _weigh(window, _tree(seen))
             weigh += WEIGH_SECONDS
     window.after, window.end = _tree(seen), time.monotonic()
+    seen.must_serve()
     _must_be_the_same(window)
+    _must_be_the_workers(workers, seen.accepting())
     _weigh(window, window.after)
     readings.append(noise.read(share.usable, _pids(seen)))
     return window
@@ -108,8 +114,8 @@ def _pids(seen: Seen) -> Sequence[int]:
     return [] if seen.root is None else [seen.root]
 
 
-def _accept_queue(seen: Seen) -> int:
-    return 0 if seen.root is None else processes.accept_queue(seen.port, seen.root) or 0
+def _accept_queue(seen: Seen) -> int | None:
+    return processes.accept_queue(seen.port, seen.root) if seen.port and seen.root is not None else None
 
 
 def _must_be_the_same(window: _Watched) -> None:
@@ -119,11 +125,19 @@ def _must_be_the_same(window: _Watched) -> None:
         raise LabError(message, "somebody restarted it, or it restarts itself: measure when that is over")
 
 
+def _must_be_the_workers(before: frozenset[Process], after: frozenset[Process]) -> None:
+    """Nobody gives it more or fewer while it is watched: those that come and go are the service's own affair."""
+    if before and before != after:
+        gone, came = len(before - after), len(after - before)
+        message = f"it changed under load: of its {len(before)} workers {gone} ended, and {came} came"
+        remedy = "see its log: a timeout, no memory, or max_requests, which must be off while it is measured"
+        raise LabError(message, remedy)
+
+
 def _pause(driver: Driver, seen: Seen, until: float) -> None:
     """Wait, and notice at once when the service or the generator has gone."""
     time.sleep(max(0.0, until - time.monotonic()))
-    if ailment := seen.ailment():
-        raise LabError(ailment, "it should live as long as the load")
+    seen.must_serve()
     if not driver.alive:
         driver.stop()  # which says how it died
 
@@ -152,7 +166,7 @@ def _observation(setting: Setting, load: Load, driver: Driver, window: _Watched,
         pss_mb=None if window.pss_bytes is None else window.pss_bytes / 1e6,
         processes=len(window.after.pids) if window.after else 0,
         threads=max(tree.threads if tree else 0 for tree in (window.before, window.after)),
-        accept_queue_max=window.accept_queue,
+        accept_queue_max=window.accept_queue or 0,
         generator_cpu_ratio=client.cpu_ratio,
         foreign_ratio=machine.foreign_ratio,
         steal_ratio=machine.steal_ratio,

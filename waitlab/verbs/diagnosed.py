@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from waitlab import runtime, status, target
-from waitlab.diagnose import decision, sources, watch, words
+from waitlab.diagnose import by_command, decision, sources, watch, words
 from waitlab.diagnose.limits import Limit
 from waitlab.diagnose.sources import Source
 from waitlab.errors import LabError
@@ -17,6 +17,7 @@ from waitlab.runtime.local import plan
 from waitlab.runtime.local.looks import LocalLab
 from waitlab.runtime.local.state import Home
 from waitlab.runtime.looks import Lab
+from waitlab.target import compose
 from waitlab.target.reading import NAME
 
 CANNOT_TELL = 120
@@ -36,37 +37,47 @@ def run(what: str | None, seconds: float, as_json: bool) -> int:
 
 def _source(what: str | None, environment: Mapping[str, str]) -> Source:
     """An address, or a file or a folder with lab.toml, is a user's service; a name is one that runs here."""
-    if what is None and Path(NAME).exists():
-        what = NAME
-    if what is not None and ("/" in what or what.endswith(".toml")):
+    if what is None:
+        return _unnamed(environment)
+    if "/" in what or what.endswith(".toml"):
         return _of_user(what, environment)
     if runtime.in_container(environment):
-        lab: Lab = ContainerLab(environment)
-        return sources.of_lab(lab, what or _busiest(lab))
+        return sources.of_lab(ContainerLab(environment), what)
     home = Home.of(environment)
-    lab = LocalLab(home)
-    if what and what not in plan.SERVICES and (home.run(what) / "serve.json").exists():
+    if what not in plan.SERVICES and (home.run(what) / "serve.json").exists():
         return _served(home.run(what), home)
-    return sources.of_lab(lab, what or _busiest(lab))
+    return sources.of_lab(LocalLab(home), what)
+
+
+def _unnamed(environment: Mapping[str, str]) -> Source:
+    """The busiest service of the lab that runs; where none runs, or nobody asks it anything, that of lab.toml here."""
+    in_container = runtime.in_container(environment)
+    lab: Lab = ContainerLab(environment) if in_container else LocalLab(Home.of(environment))
+    try:
+        return sources.of_lab(lab, _busiest(lab))
+    except LabError:
+        if in_container or not Path(NAME).exists():
+            raise
+    return _of_user(NAME, environment)
 
 
 def _of_user(what: str, environment: Mapping[str, str]) -> Source:
-    """With its telemetry where `lab serve` started it, and else by its port alone."""
+    """With its telemetry where `lab serve` started it, and else by its port or its containers alone."""
     if runtime.in_container(environment):
         raise LabError("a service of your own is not diagnosed from a container", "RUNTIME=local ./lab diagnose", 2)
-    name, url = (what, what) if "://" in what else _named(Path(what))
     home = Home.of(environment)
-    run_dir = sources.served_at(url, home.folder / "run")
-    return _served(run_dir, home) if run_dir else sources.of_port(name, url)
-
-
-def _named(file: Path) -> tuple[str, str]:
-    """What lab.toml calls its service, and where that runs. LabError 2 where it does not say."""
-    read = target.read(file)
-    if not read.url or "{port}" in read.url:
-        message = f"{file} does not say where {read.name} runs"
-        raise LabError(message, f'service.url says it: url = "http://127.0.0.1:8000" in {NAME}', 2)
-    return read.name, read.url
+    runs = home.folder / "run"
+    if "://" in what:
+        run_dir = sources.served_at(what, runs)
+        return _served(run_dir, home) if run_dir else sources.of_port(what, what)
+    read = target.read(Path(what))
+    if read.compose:
+        return sources.of_containers(read.name, read.url, compose.running(read, environment)[1])
+    if "{port}" not in read.url:
+        run_dir = sources.served_at(read.url, runs)
+        return _served(run_dir, home) if run_dir else sources.of_port(read.name, read.url)
+    run_dir = None if read.name in plan.SERVICES else sources.served_as(read.name, runs)
+    return _served(run_dir, home) if run_dir else sources.of_port(read.name, by_command.url(read))
 
 
 def _served(run_dir: Path, home: Home) -> Source:
