@@ -1,11 +1,12 @@
 """A service that is simulated event by event, in the place of a rig: it shares no line with the laws."""
 
 import heapq
+import math
 import random
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from statistics import fmean
 
@@ -21,8 +22,8 @@ ONE_CLASS_MB = {"sync": 16.0, "gthread": 17.0, "gevent": 22.0, "asgi": 29.0}
 @dataclass
 class Application:
     """What a request does. `room`: requests at once a worker, where its class or its threads do not say. `shared`:
-    a pool of so many places that all workers have together, held while a request waits. `noise`: of a window's
-    throughput. `own`: workers where they are no choice.
+    a pool of so many places that all workers have together, held while a request waits. `has_pool`: each worker has one
+    of its setting's size, held likewise. `noise`: of a window's throughput. `own`: workers where they are no choice.
     """
 
     wait_s: float
@@ -36,6 +37,7 @@ class Application:
     errors: float = 0.0
     refuses: tuple[Setting, ...] = ()
     own: int = 1
+    has_pool: bool = False
 
 
 def places(application: Application, setting: Setting) -> float:
@@ -48,8 +50,10 @@ def places(application: Application, setting: Setting) -> float:
 def run(application: Application, setting: Setting, users: int, rate: float) -> list[tuple[float, float]]:
     """(asked, answered) of requests that wait, then compute: first come, first served at every place."""
     order, answers = count(), []
-    free = [min(places(application, setting), 1e9), application.shared, 0.0]
-    free[2] = float(min(setting.workers or application.own, application.cores))
+    workers = setting.workers or application.own
+    connections = float(workers * setting.pool_size) if application.has_pool else math.inf
+    free = [min(places(application, setting), 1e9), min(application.shared, connections), 0.0]
+    free[2] = float(min(workers, application.cores))
     queues: list[deque[float]] = [deque(), deque(), deque()]
     held = (0.0, application.wait_s, application.cpu_s)
     events: list[tuple[float, int, str, int, float]] = []
@@ -183,10 +187,9 @@ def observe(  # noqa: PLR0917
 
 def best(application: Application, settings: tuple[Setting, ...], users: int) -> float:
     """What an exhaustive sweep of the noiseless service finds."""
-    quiet = Application(application.wait_s, application.cpu_s, application.cores, application.room, application.shared)
-    return max(truth(quiet, one, users) for one in settings)
+    return max(truth(application, one, users) for one in settings)
 
 
 def truth(application: Application, setting: Setting, users: int) -> float:
-    quiet = Application(application.wait_s, application.cpu_s, application.cores, application.room, application.shared)
+    quiet = replace(application, noise=0.0, errors=0.0)
     return observe(quiet, setting, users, 0.0, 4.0, random.Random(0)).throughput_rps

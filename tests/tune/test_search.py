@@ -20,11 +20,13 @@ from waitlab.tune import limits, record, told
 from waitlab.tune.answer import Answer, answer
 from waitlab.tune.objective import Objective
 from waitlab.tune.page import page
+from waitlab.tune.predicted import POOL
 from waitlab.tune.run import SECONDS, Budget, Step, tune, windows
 from waitlab.tune.search import Knowledge, following
 
 GUNICORN = Choices((1, 2, 3, 4, 6, 8, 12, 16), ("sync", "gthread"), (1, 4, 8, 16, 32, 64))
 UVICORN = Choices((1, 2, 3, 4, 6, 8, 12, 16), ("asgi",))
+POOLED = replace(UVICORN, pool_size=(2, 5, 10, 20))
 USERS = Objective(users=100)
 IO, COMPUTING, MIXED = Application(0.2, 0.001), Application(0.0, 0.01), Application(0.1, 0.01)
 
@@ -75,6 +77,50 @@ def test_how_many_requests_a_worker_has_room_for_is_found_out(room: float, worke
     assert found.recommended
     assert found.recommended.setting.workers == workers
     assert len(rig.measured) <= 8
+
+
+def test_connections_of_a_pool_do_what_many_workers_with_few_would() -> None:
+    found, rig = tuned(Application(0.1, 0.0005, has_pool=True), POOLED, Objective(users=20))
+    assert found.recommended
+    assert found.recommended.setting == Setting(1, "asgi", 0, 20)
+    assert found.limits
+    assert found.limits.following
+    assert found.limits.following.name == POOL
+    assert len(rig.measured) <= 9
+
+
+def test_a_pool_that_binds_is_named_with_its_figures() -> None:
+    few = replace(POOLED, workers=(1, 2, 4))
+    found, rig = tuned(Application(0.1, 0.0005, has_pool=True), few)
+    assert found.recommended
+    assert found.recommended.setting == Setting(4, "asgi", 0, 20)
+    assert found.limits
+    assert found.limits.binding.name == POOL
+    assert found.limits.binding.text.startswith("80 connections / 0.09")
+    assert len(rig.measured) <= windows(len(few.settings()))
+
+
+def test_a_pool_behind_threads_is_found_out() -> None:
+    choices = Choices((1, 2, 4, 8), ("gthread",), (8, 32, 64), (2, 20))
+    application, objective = Application(0.1, 0.0005, has_pool=True, noise=0.02), Objective(users=40)
+    found, rig = tuned(application, choices, objective)
+    assert found.recommended
+    assert (found.recommended.setting.workers, found.recommended.setting.pool_size) == (2, 20)
+    assert truth(application, found.recommended.setting, 40) >= 0.95 * best(application, choices.settings(), 40)
+    assert len(rig.measured) <= windows(len(choices.settings()))
+
+
+@pytest.mark.parametrize("room", [float("inf"), 40, 1], ids=["it awaits", "forty tokens", "it blocks its loop"])
+def test_a_pool_that_no_request_uses_costs_a_window_at_most(room: float) -> None:
+    application = Application(0.2, 0.001, room=room)
+    plain, rig = tuned(application, UVICORN)
+    found, pooled = tuned(application, POOLED)
+    assert plain.recommended
+    assert found.recommended
+    assert found.recommended.setting == replace(plain.recommended.setting, pool_size=2)
+    assert len(pooled.measured) <= len(rig.measured) + 1
+    assert found.limits
+    assert POOL not in (found.limits.binding.name, found.limits.following and found.limits.following.name)
 
 
 def test_a_pool_that_all_share_is_noticed_and_named_as_none_of_the_laws() -> None:

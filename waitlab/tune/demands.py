@@ -5,8 +5,8 @@ and how many requests a worker has room for where its class does not say. Pure: 
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from waitlab.target.observation import Observation
@@ -18,15 +18,52 @@ UNSURE = 0.5  # of the CPU a request that was seen in another class, or of one u
 REST = 0.05  # of a response time: below it what users do between answers is the generator's own time
 SHORTER = 0.95  # of one user's response time: what is below it under load is no noise
 LIMITED = 0.85  # of what all else allows: a worker that gives less has no room for more
+ALIKE, VARIED = 1.1, 1.5  # rooms of two pools, and these: what hardly differs between them is not theirs
 ALL_ITS_OWN = 0.9  # of what a further worker takes: its threads and their stacks may have the rest
+
+
+@dataclass(frozen=True)
+class Room:
+    """So many requests at once were all that a worker had, with so many threads and connections; `workers`: the fewest
+    that were seen so. `is_any_pool`: with another number of connections it had as many.
+    """
+
+    threads: int
+    pool_size: int
+    workers: int
+    requests: float
+    is_any_pool: bool = False
+
+    @property
+    def is_of_threads(self) -> bool:
+        """Whether its threads may be what is full: each request has one."""
+        return 0 < LIMITED * self.threads <= self.requests
+
+    @property
+    def is_of_pool(self) -> bool:
+        """Whether its connections may be what is full: no more requests than these have one."""
+        return not self.is_any_pool and 0 < LIMITED * self.pool_size <= self.requests
+
+    def expected(self, setting: Setting) -> float:
+        """What a worker of another setting has room for: in proportion to what may be full."""
+        shares = [setting.threads / self.threads] if self.is_of_threads else []
+        shares += [setting.pool_size / self.pool_size] if self.is_of_pool else []
+        return self.requests * min(shares, default=1.0)
+
+    def bounds(self, setting: Setting) -> bool:
+        """Whether a worker of another setting has no more: of its connections only fewer tell that, unless they are
+        known to make no difference.
+        """
+        is_alike = setting.threads == self.threads or not self.is_of_threads
+        return is_alike and (setting.pool_size <= self.pool_size or self.is_any_pool)
 
 
 @dataclass(frozen=True)
 class Demands:
     """Seconds a request, MB (PSS) a worker. `least_...`: it may be as little as that.
 
-    `rooms`: threads of a worker -> the requests that it has at once, where its class leaves that open and a limit was
-    seen. `tail`: the p95 of a loaded window by its mean. `skew_s`: how far a request's mean is above its median.
+    `rooms`: the limits of a worker that were seen beyond what its class says. `tail`: the p95 of a loaded window by its
+    mean. `skew_s`: how far a request's mean is above its median.
     """
 
     wait_s: float
@@ -38,19 +75,28 @@ class Demands:
     least_further_mb: float = 0.0
     tail: float = 1.0
     skew_s: float = 0.0
-    rooms: Mapping[int, float] = field(default_factory=dict)
+    rooms: tuple[Room, ...] = ()
 
     def of_worker(self, setting: Setting) -> float:
         """How many requests one of its workers (or all, where they are not a choice) serves at once; infinite where no
         limit is known.
         """
         known = known_places(setting)
-        if known is not None or not self.rooms:
-            return math.inf if known is None else known
-        seen = max(self.rooms)
-        if setting.threads in self.rooms or not seen:
-            return self.rooms[setting.threads if setting.threads in self.rooms else seen]
-        return self.rooms[seen] * setting.threads / seen
+        return min(math.inf if known is None else known, self.room(setting)[0])
+
+    def room(self, setting: Setting) -> tuple[float, bool]:
+        """The same by what was seen alone, and whether its connections are what is full.
+
+        Where the class of a worker says its places, what else may be full is not a worker's own, but for connections.
+        """
+        rooms = [one for one in self.rooms if known_places(setting) is None or one.is_of_pool]
+        own = [one for one in rooms if (one.threads, one.pool_size) == (setting.threads, setting.pool_size)]
+        return min(((one.expected(setting), one.is_of_pool) for one in own or rooms), default=(math.inf, False))
+
+    def most(self, setting: Setting) -> float:
+        """How many requests all its workers serve at once at most, by what was seen: fewer workers serve no more."""
+        rooms = (one for one in self.rooms if one.bounds(setting))
+        return min((one.requests * max(setting.processes, one.workers) for one in rooms), default=math.inf)
 
     def pss_mb(self, setting: Setting) -> float:
         """M1 + (W - 1) m, the law `memory`; 0 while nothing is known."""
@@ -168,18 +214,45 @@ def _tail(seen: Sequence[Observation]) -> float:
     return max(1.0, fmean(loaded)) if loaded else 1.0
 
 
-def _rooms(own: Sequence[Observation], found: Demands, cores: float) -> dict[int, float]:
-    """X (w + c) / W, for each number of threads with which a window gave clearly less than load and CPU allow."""
-    held, rooms = found.wait_s + found.cpu_s, {}
-    for threads in {one.setting.threads for one in own}:
-        those = [one for one in own if one.setting.threads == threads]
-        if any(one.throughput_rps < LIMITED * _allowed(one, found, cores) for one in those):
-            rooms[threads] = max([1.0, *(one.throughput_rps * held / one.setting.processes for one in those)])
-    return rooms
+def _rooms(own: Sequence[Observation], found: Demands, cores: float) -> tuple[Room, ...]:
+    """X (w + c) / W, for each number of threads and connections with which a window gave clearly less than load, CPU
+    and known places allow. Without a pool to choose, a class that says its places has said it all.
+    """
+    keys = {
+        (one.setting.threads, one.setting.pool_size)
+        for one in own
+        if one.setting.pool_size or known_places(one.setting) is None
+    }
+    rooms = [room for key in sorted(keys) if (room := _room(key, own, found, cores))]
+    return tuple(replace(one, is_any_pool=any(_is_any_pool(one, other) for other in rooms)) for one in rooms)
+
+
+def _room(key: tuple[int, int], own: Sequence[Observation], found: Demands, cores: float) -> Room | None:
+    threads, pool_size = key
+    alike = [one for one in own if one.setting.threads == threads]
+    those = [one for one in alike if one.setting.pool_size == pool_size]
+    short = [one for one in those if one.throughput_rps < LIMITED * _allowed(one, found, cores)]
+    if not short:
+        return None
+    smaller = (one for one in alike if one.setting.pool_size <= pool_size)  # a larger pool has at least their room
+    held = found.wait_s + found.cpu_s
+    requests = max([1.0, *(one.throughput_rps * held / one.setting.processes for one in smaller)])
+    return Room(threads, pool_size, min(one.setting.processes for one in short), requests)
+
+
+def _is_any_pool(one: Room, other: Room) -> bool:
+    """Whether they differ much in connections, and hardly in room."""
+    if one.threads != other.threads and (one.is_of_threads or other.is_of_threads):
+        return False
+    less, more = sorted((one.pool_size, other.pool_size))
+    low, high = sorted((one.requests, other.requests))
+    return VARIED * less <= more and less > 0 and high <= ALIKE * low
 
 
 def _allowed(one: Observation, found: Demands, cores: float) -> float:
-    """What the load asks for, or less where the CPU gives less."""
-    cycle = found.wait_s + found.cpu_s + found.think_s
+    """What the load asks for, or less where the CPU or the places of its class give less."""
+    held = found.wait_s + found.cpu_s
+    cycle, places = held + found.think_s, known_places(one.setting)
     asked = one.rate or (one.users / cycle if cycle else math.inf)
-    return min(asked, parallel(one.setting, cores) / found.cpu_s if found.cpu_s else math.inf)
+    given = math.inf if places is None or not held else one.setting.processes * places / held
+    return min(asked, given, parallel(one.setting, cores) / found.cpu_s if found.cpu_s else math.inf)

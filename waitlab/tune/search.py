@@ -80,9 +80,12 @@ class Knowledge:
 
 
 def first(candidates: Sequence[Setting]) -> Setting:
-    """The setting that the demands of a request are measured on: the smallest of the first class."""
+    """The setting that the demands of a request are measured on: the smallest of the first class, but with the largest
+    pool, since a limit that is seen with it is none of a smaller one alone.
+    """
     kind = candidates[0].worker_class
-    return min((one for one in candidates if one.worker_class == kind), key=lambda one: (one.workers, one.threads))
+    own = (one for one in candidates if one.worker_class == kind)
+    return min(own, key=lambda one: (one.workers, one.threads, -one.pool_size))
 
 
 def unknown_rooms(candidates: Sequence[Setting]) -> Iterator[Setting]:
