@@ -14,6 +14,7 @@ from waitlab.errors import LabError
 from waitlab.runner.cores import Share
 from waitlab.target.observation import Observation
 from waitlab.target.settings import Setting
+from waitlab.tune.run import LOOK_S
 
 START_S, LIVE_S, ANSWERS = 1.5, 0.3, 400
 ONE_CLASS_MB = {"sync": 16.0, "gthread": 17.0, "gevent": 22.0, "asgi": 29.0}
@@ -106,8 +107,8 @@ class SimulatedService:
         return self.rig.is_live
 
     def measure(self, *, users: int = 0, rate: float = 0.0, seconds: float) -> Observation:
-        self.rig.measured.append((self.setting, users or rate))
-        if self.rig.interrupts_at == len(self.rig.measured):
+        (self.rig.looked if seconds == LOOK_S else self.rig.measured).append((self.setting, users or rate))
+        if self.rig.interrupts_at == len(self.rig.measured) and seconds != LOOK_S:
             raise KeyboardInterrupt
         found = observe(self.rig.application, self.setting, users, rate, seconds, self.rig.random)
         self.rig.now += seconds + found.mean_ms / 1000 * 2
@@ -127,6 +128,9 @@ class SimulatedRig:
     scaled: int = 0
     alive: int = 0
     measured: list[tuple[Setting, float]] = field(default_factory=list)
+    looked: list[tuple[Setting, float]] = field(default_factory=list)
+    start_s: float = START_S
+    refuses_after_s: float = START_S
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -135,9 +139,10 @@ class SimulatedRig:
 
     @contextmanager
     def serve(self, setting: Setting) -> Iterator[SimulatedService]:
-        self.now += START_S
         if setting in self.application.refuses:
+            self.now += self.refuses_after_s
             raise LabError(f"{setting}: it does not start")
+        self.now += self.start_s
         self.alive += 1
         try:
             yield SimulatedService(self, setting)

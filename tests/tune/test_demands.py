@@ -52,6 +52,23 @@ def test_memory_is_the_first_worker_and_each_further_one() -> None:
     assert alone.least_mb(Setting(4, "sync", 1)) < memory(Setting(4, "sync", 1)) < alone.pss_mb(Setting(4, "sync", 1))
 
 
+def test_the_first_worker_is_weighed_under_load_and_a_further_one_at_a_look() -> None:
+    application, two, many = Application(0.1, 0.001), Setting(2, "sync", 1), Setting(8, "sync", 1)
+    seen = [window(application, SYNC, 1), replace(window(application, SYNC, 10), pss_mb=40.0)]
+    without = demands("sync", seen, 1)
+    assert without.knows_memory(SYNC)
+    assert not without.knows_memory(two)
+    assert without.most_mb(many) == pytest.approx(8 * 40)
+    found = demands("sync", seen, 1, [window(application, two, 1)])
+    assert found.knows_memory(many)
+    assert (found.first_mb, found.further_mb) == pytest.approx((40, memory(two) - memory(SYNC)))
+    assert found.most_mb(many) == found.pss_mb(many)
+    borrowed = demands("gthread", seen, 1, [window(application, two, 1)])
+    assert borrowed.further_mb == found.further_mb
+    assert not borrowed.knows_memory(EIGHT)
+    assert borrowed.most_mb(EIGHT) == pytest.approx(80)
+
+
 @pytest.mark.parametrize("room", [1, 40])
 def test_a_worker_that_has_room_for_so_many_is_found_out(room: int) -> None:
     one = Setting(1, "asgi")

@@ -163,6 +163,49 @@ def test_memory_is_never_above_its_limit() -> None:
     assert found.margins["memory"] > 0
 
 
+def test_the_memory_of_a_further_worker_is_looked_at_once_for_each_class() -> None:
+    found, rig = tuned(IO, GUNICORN)
+    assert [(one.worker_class, load) for one, load in rig.looked] == [("sync", 1), ("gthread", 100)]
+    assert len(rig.measured) == found.known.windows
+    assert "at most" not in dict(told.lines(found))["demands"]
+    assert "at most" not in found.rule_of_thumb
+    assert f"{memory(Setting(3, 'sync', 1)):.4g} MB instead of" in found.rule_of_thumb
+    assert record.as_json(found)["demands"]["sync"]["further_mb"] == pytest.approx(16.05)
+
+
+def test_what_a_further_worker_takes_is_not_invented_where_a_look_would_take_long() -> None:
+    found, rig = tuned(IO, GUNICORN, start_s=9.0, is_live=False)
+    assert rig.looked == []
+    assert found.recommended
+    assert any(one.startswith("what a further worker of sync takes was not seen") for one in found.doubts)
+    assert "a further one at most" in dict(told.lines(found))["demands"]
+    assert "for at most 108.1 MB instead of" in found.rule_of_thumb
+    known = record.as_json(found)
+    assert known["demands"]["sync"]["further_mb"] is None
+    row = next(one for one in known["candidates"] if (one["worker_class"], one["workers"]) == ("sync", 3))
+    assert row["predicted"]["pss_mb"] is None
+    assert row["predicted"]["pss_mb_at_most"] == pytest.approx(108.15)
+    assert any(row[4].startswith("at most") for row in told.table(found))
+
+
+def test_a_look_that_fails_is_told_and_is_not_the_end() -> None:
+    found, rig = tuned(replace(IO, refuses=(Setting(2, "sync", 1),)), GUNICORN, is_live=False)
+    assert found.recommended
+    assert [one.worker_class for one, _ in rig.looked] == ["gthread"]
+    assert any("of sync takes was not seen: sync, 2 workers" in one for one in found.doubts)
+    assert not found.known.failed
+
+
+def test_memory_that_was_measured_is_what_a_setting_costs() -> None:
+    known = Knowledge(USERS, 1.0, GUNICORN.settings())
+    small, large = Setting(1, "gthread", 8), Setting(1, "gthread", 64)
+    one = simulated.observe(IO, small, 10, 0.0, 3.0, random.Random(1))
+    known.seen = {small: [one], large: [replace(one, setting=large, pss_mb=(one.pss_mb or 0) + 0.8)]}
+    assert known.cost(small)[0] == known.cost(large)[0], "chance is no memory"
+    known.seen[large] = [replace(one, setting=large, pss_mb=90.0)]
+    assert known.cost(large)[0] == 90
+
+
 def test_arrivals_are_carried_by_the_cheapest_that_keeps_the_time() -> None:
     found, rig = tuned(IO, GUNICORN, Objective(rate=100, p95_ms=260))
     assert found.recommended
@@ -252,11 +295,13 @@ def test_a_finalist_that_fails_once_is_none_and_the_others_stay(monkeypatch: pyt
 
     best_of_all = tuned(IO, GUNICORN)[0].recommended.setting  # type: ignore[union-attr]
     seen_as(monkeypatch, fails)
-    found, _ = tuned(IO, GUNICORN)
+    found, rig = tuned(IO, GUNICORN)
     assert found.recommended
     assert found.recommended.setting != best_of_all
     assert found.known.failed == {best_of_all: "the service ended"}
-    assert found.known.windows == sum(windows_of.values()) - 1  # the one that it had answered before counts, too
+    assert (
+        found.known.windows == sum(windows_of.values()) - len(rig.looked) - 1
+    )  # the one that it had answered before counts, too
 
 
 def test_a_number_of_workers_that_something_else_sets_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

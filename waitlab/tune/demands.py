@@ -5,8 +5,8 @@ and how many requests a worker has room for where its class does not say. Pure: 
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from waitlab.target.observation import Observation
@@ -63,7 +63,7 @@ class Demands:
     """Seconds a request, MB (PSS) a worker. `least_...`: it may be as little as that.
 
     `rooms`: the limits of a worker that were seen beyond what its class says. `tail`: the p95 of a loaded window by its
-    mean. `skew_s`: how far a request's mean is above its median.
+    mean. `skew_s`: how far a request's mean is above its median. `weighed`: workers -> PSS, of those that were seen.
     """
 
     wait_s: float
@@ -76,6 +76,7 @@ class Demands:
     tail: float = 1.0
     skew_s: float = 0.0
     rooms: tuple[Room, ...] = ()
+    weighed: Mapping[int, float] = field(default_factory=dict)
 
     def of_worker(self, setting: Setting) -> float:
         """How many requests one of its workers (or all, where they are not a choice) serves at once; infinite where no
@@ -106,6 +107,17 @@ class Demands:
         """What it takes at least."""
         return self.first_mb + (setting.processes - 1) * self.least_further_mb
 
+    def most_mb(self, setting: Setting) -> float:
+        """What it takes at most: as the law has it, or while that is not known as if all workers were first ones."""
+        if self.knows_memory(setting):
+            return self.pss_mb(setting)
+        count, mb = next(iter(self.weighed.items()), (1, self.first_mb))
+        return mb * max(1.0, setting.processes / count)
+
+    def knows_memory(self, setting: Setting) -> bool:
+        """Whether two numbers of workers were seen, or just this one."""
+        return len(self.weighed) > 1 or setting.processes in self.weighed
+
 
 def known_places(setting: Setting) -> float | None:
     """How many requests a worker of this class serves at once; None where that depends on the application, or where
@@ -122,8 +134,9 @@ def parallel(setting: Setting, cores: float) -> float:
     return min(setting.workers, cores) if setting.workers else cores
 
 
-def demands(worker_class: str, seen: Sequence[Observation], cores: float) -> Demands:
+def demands(worker_class: str, seen: Sequence[Observation], cores: float, looks: Sequence[Observation] = ()) -> Demands:
     """Of one worker class, from at least one window of any class; what only another class has shown is borrowed.
+    `looks` count for memory alone.
 
     ValueError where no window has answers.
     """
@@ -131,7 +144,9 @@ def demands(worker_class: str, seen: Sequence[Observation], cores: float) -> Dem
     own = [one for one in answered if one.setting.worker_class == worker_class]
     cpu_s, least_s = _cpu(own, answered)
     alone_s, think_s = _alone(answered)
-    first, further, least = _memory(own or answered)
+    every = [*answered, *looks]
+    weighed = [one for one in every if one.setting.worker_class == worker_class]
+    first, further, least = _memory(weighed, every)
     found = Demands(
         wait_s=max(0.0, alone_s - cpu_s),
         cpu_s=cpu_s,
@@ -142,6 +157,7 @@ def demands(worker_class: str, seen: Sequence[Observation], cores: float) -> Dem
         least_further_mb=least,
         tail=_tail(own or answered),
         skew_s=_skew(answered),
+        weighed=_most(_by_load(weighed)),
     )
     return replace(found, rooms=_rooms(own, found, cores))
 
@@ -185,22 +201,52 @@ def _alone(seen: Sequence[Observation]) -> tuple[float, float]:
     return shortest, rest if rest > max(REST * shortest, TICK_S) else 0.0
 
 
-def _memory(seen: Sequence[Observation]) -> tuple[float, float, float]:
-    """PSS of the first worker (with its master), of a further one, and what that one takes at least: MB.
+Weighed = dict[int, float]  # processes of the setting -> PSS at its most, MB
 
-    By least squares over the worker counts. From one count alone the further ones are as large as the share of each, so
-    that what is predicted is too much rather than too little; at least they are nothing, since all may be shared.
+
+def _memory(own: Sequence[Observation], every: Sequence[Observation]) -> tuple[float, float, float]:
+    """PSS of the first worker (with its master) under load, of a further one, and what that one takes at least: MB.
+
+    Where one number of workers alone was seen, a further one takes as much as another class' does, or else as large a
+    share as each, so that what is predicted is too much rather than too little; at least it is nothing, since all may
+    be shared.
     """
-    most: dict[int, float] = {}
+    loads = _by_load(own) or _by_load(every)
+    if not loads:
+        return 0.0, 0.0, 0.0
+    slope = _slope(_by_load(own))
+    further = _slope(_by_load(every)) if slope is None else slope
+    if further is None:
+        count, mb = next(iter(loads[0].items()))
+        return mb / count, mb / count, 0.0
+    first = fmean(mb - (count - 1) * further for count, mb in loads[0].items())
+    return max(0.0, first), further, ALL_ITS_OWN * (slope or 0.0)
+
+
+def _by_load(seen: Sequence[Observation]) -> list[Weighed]:
+    """Of each load, the heaviest first: what fills under it is no worker's more or less."""
+    found: dict[tuple[float, int], Weighed] = {}
     for one in seen:
         if one.pss_mb:
-            most[one.setting.processes] = max(most.get(one.setting.processes, 0.0), one.pss_mb)
-    if len(most) < 2:
-        return next(((mb / count, mb / count, 0.0) for count, mb in most.items()), (0.0, 0.0, 0.0))
+            those = found.setdefault((one.rate, one.users), {})
+            those[one.setting.processes] = max(those.get(one.setting.processes, 0.0), one.pss_mb)
+    return [found[load] for load in sorted(found, reverse=True)]
+
+
+def _slope(loads: Sequence[Weighed]) -> float | None:
+    """MB of a further worker, by least squares over the worker counts of one load, or of all where none has two."""
+    most = next((those for those in (*loads, _most(loads)) if len(those) > 1), None)
+    if most is None:
+        return None
     middle, height = fmean(most), fmean(most.values())
     scale = math.fsum((count - middle) ** 2 for count in most)
-    slope = max(0.0, math.fsum((count - middle) * (mb - height) for count, mb in most.items()) / scale)
-    return max(0.0, height + (1 - middle) * slope), slope, ALL_ITS_OWN * slope
+    return max(0.0, math.fsum((count - middle) * (mb - height) for count, mb in most.items()) / scale)
+
+
+def _most(loads: Sequence[Weighed]) -> Weighed:
+    """Of all loads together."""
+    counts = sorted({count for those in loads for count in those})
+    return {count: max(those[count] for those in loads if count in those) for count in counts}
 
 
 def _skew(seen: Sequence[Observation]) -> float:

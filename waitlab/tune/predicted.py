@@ -52,6 +52,8 @@ class Predicted:
     p95_ms: float
     pss_mb: float
     least_mb: float
+    most_mb: float
+    knows_memory: bool  # else `pss_mb` is a guess, and `most_mb` as if a further worker took as much as the first
 
 
 def predict(setting: Setting, demands: Demands, objective: Objective, cores: float) -> Predicted:
@@ -72,6 +74,8 @@ def predict(setting: Setting, demands: Demands, objective: Objective, cores: flo
         p95_ms=p95_s * 1000,
         pss_mb=demands.pss_mb(setting),
         least_mb=demands.least_mb(setting),
+        most_mb=demands.most_mb(setting),
+        knows_memory=demands.knows_memory(setting),
     )
 
 
