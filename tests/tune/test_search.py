@@ -299,9 +299,7 @@ def test_a_finalist_that_fails_once_is_none_and_the_others_stay(monkeypatch: pyt
     assert found.recommended
     assert found.recommended.setting != best_of_all
     assert found.known.failed == {best_of_all: "the service ended"}
-    assert (
-        found.known.windows == sum(windows_of.values()) - len(rig.looked) - 1
-    )  # the one that it had answered before counts, too
+    assert found.known.windows == sum(windows_of.values()) - len(rig.looked)  # the one that failed counts, too
 
 
 def test_a_number_of_workers_that_something_else_sets_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,6 +356,25 @@ def test_the_answer_is_whole_in_json_table_and_page() -> None:
     assert "gthread, 1 worker, 16 threads" in text
 
 
+@pytest.mark.parametrize("application", [IO, COMPUTING, MIXED, replace(IO, room=40)], ids=str)
+@pytest.mark.parametrize(
+    "choices",
+    [
+        Choices((1, 2, 4), ("gthread",), (8, 64)),
+        Choices((1, 2, 4, 6, 8, 16), ("asgi",)),
+        Choices((1, 2, 4), ("gthread",), (8, 16, 64)),
+    ],
+    ids=["six of gthread", "six of asgi", "nine"],
+)
+def test_a_quarter_is_enough_for_few_candidates(application: Application, choices: Choices) -> None:
+    application = replace(application, noise=0.03)
+    for seed in (1, 2, 3):
+        found, rig = tuned(application, choices, seed=seed)
+        assert found.recommended
+        assert truth(application, found.recommended.setting, 100) >= 0.95 * best(application, choices.settings(), 100)
+        assert len(rig.measured) <= 3 * len(choices.settings()) / 4
+
+
 def test_each_step_is_told_with_the_time_that_is_left() -> None:
     steps: list[Step] = []
     rig = SimulatedRig(IO)
@@ -374,6 +391,21 @@ def test_time_that_is_over_ends_it() -> None:
     tune(known, cast(Rig, rig), lambda step: None, Budget(30, 42, 0.0, lambda: rig.now))
     assert rig.now <= 30
     assert following(known) is not None
+
+
+def test_three_minutes_hold_where_a_candidate_does_not_start() -> None:
+    late, hangs = 140.0, 41.0
+    many = tuple(one for one in GUNICORN.settings() if one.workers > 1)
+    rig = SimulatedRig(replace(IO, refuses=many), refuses_after_s=hangs)
+    known = Knowledge(USERS, 1.0, GUNICORN.settings())
+    tune(known, cast(Rig, rig), lambda step: None, Budget(SECONDS, 42, -late, lambda: rig.now))
+    assert late + rig.now <= 180
+    early = SimulatedRig(replace(IO, refuses=many), refuses_after_s=hangs)
+    known = Knowledge(USERS, 1.0, GUNICORN.settings())
+    tune(known, cast(Rig, early), lambda step: None, Budget(SECONDS, 42, 0.0, lambda: early.now))
+    assert known.failed
+    assert known.windows == len(known.observations) + len(known.failed), "what failed counts, too"
+    assert early.now <= 180
 
 
 def seen_as(monkeypatch: pytest.MonkeyPatch, change: Callable[[Observation], Observation]) -> None:

@@ -13,6 +13,7 @@ from waitlab.target.observation import Observation
 from waitlab.target.rig import Rig
 from waitlab.target.service import Service
 from waitlab.target.settings import Setting
+from waitlab.target.starting import START_A_WORKER_SECONDS, START_SECONDS, STOP_A_WORKER_SECONDS, STOP_SECONDS
 from waitlab.tune import search
 from waitlab.tune.objective import Objective
 from waitlab.tune.predicted import Predicted
@@ -21,7 +22,7 @@ from waitlab.tune.search import FEW_USERS, Knowledge
 SECONDS = 165.0  # in all; what is under way when they are over is no longer than `GRACE_S`
 GRACE_S = 15.0
 SWEEP_REPEATS, SHARE = 3, 1 / 4  # an exhaustive sweep measures each candidate so often, and we a quarter of that
-FEWEST_WINDOWS = 8  # for demands, a candidate or two, and their repeats
+A_HANDFUL, FEWEST_WINDOWS = 5, 8  # of so many candidates a quarter is too few for demands, one or two, and repeats
 PROBE_S, WINDOW_S, LONGEST_S = 2.0, 3.0, 10.0
 ANSWERS, ANSWERS_OF_P95, FEWEST_ANSWERS = 60, 220, 5  # p95: ten beyond it, as rule G10 asks
 FIRST_GUESS_S = 8.0  # for a window, with the start before it
@@ -57,8 +58,8 @@ class Budget:
 
 
 def windows(candidates: int) -> int:
-    """How many windows a tuning may measure: a quarter of what an exhaustive sweep would."""
-    return max(FEWEST_WINDOWS, math.floor(candidates * SWEEP_REPEATS * SHARE))
+    """How many windows a tuning may measure: a quarter of what an exhaustive sweep would, but of a handful."""
+    return FEWEST_WINDOWS if candidates <= A_HANDFUL else math.floor(candidates * SWEEP_REPEATS * SHARE)
 
 
 class Bench(AbstractContextManager["Bench"]):
@@ -224,7 +225,8 @@ class _Tuning:
     def _failed(self, setting: Setting, error: LabError) -> None:
         self.failed_in_a_row += 1
         self.known.failed[setting], self.failure = error.message, error
-        self.known.dropped += len(self.known.seen.pop(setting, ()))  # it fails in one of three: none to recommend
+        # It fails in one of three: none to recommend. The one that failed is a window that was spent, too.
+        self.known.dropped += len(self.known.seen.pop(setting, ())) + 1
         if self.failed_in_a_row == MOST_FAILED and not self.known.seen:
             raise error
         self.bench.close()
@@ -252,10 +254,19 @@ class _Tuning:
         """Whether another window fits into the budget, with the queue that has to fill before it."""
         if self.known.windows >= self.budget.windows:
             return False
+        if self.bench.starts(setting) and self.budget.left_s + GRACE_S < _longest_start_s(setting):
+            return False
         expected = self.known.predictions()[setting]
         usual = max(self.took[-3:], default=FIRST_GUESS_S)
         fills = self.known.objective.users / expected.expected_rps if expected.expected_rps else 0.0
         return self.budget.left_s >= max(usual, 2 * fills + window_s(expected, self.known.objective))
+
+
+def _longest_start_s(setting: Setting) -> float:
+    """Until a setting that does not start is given up and gone."""
+    of_worker = START_A_WORKER_SECONDS + STOP_A_WORKER_SECONDS
+    longest = START_SECONDS + STOP_SECONDS + of_worker * setting.workers
+    return min(longest, SECONDS / 2)  # or else a few dozen workers could never be started
 
 
 def _must_have_taken(found: Observation, known: Knowledge) -> None:

@@ -31,7 +31,7 @@ class Knowledge:
     """All that is known. `seen`: windows under the objective's load; `probes`: those under a lighter one.
 
     `foretold`: what was expected of a setting before it was measured. `failed`: settings that could not be measured,
-    with the reason; `dropped`: how many windows of theirs had been. `looks`: at the memory of another
+    with the reason; `dropped`: how many windows of theirs had been or were tried. `looks`: at the memory of another
     number of workers; `unweighed`: worker class -> why there was none.
     """
 
@@ -48,7 +48,7 @@ class Knowledge:
 
     @property
     def windows(self) -> int:
-        """How many windows were measured, of whatever load."""
+        """How many windows were measured, of whatever load, or should have been."""
         return len(self.observations) + self.dropped
 
     @property
