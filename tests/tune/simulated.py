@@ -24,7 +24,8 @@ ONE_CLASS_MB = {"sync": 16.0, "gthread": 17.0, "gevent": 22.0, "asgi": 29.0}
 class Application:
     """What a request does. `room`: requests at once a worker, where its class or its threads do not say. `shared`:
     a pool of so many places that all workers have together, held while a request waits. `has_pool`: each worker has one
-    of its setting's size, held likewise. `noise`: of a window's throughput. `own`: workers where they are no choice.
+    of its setting's size, held likewise. `contention`: the share of its work that a worker more adds to each request's.
+    `noise`: of a window's throughput. `own`: workers where they are no choice.
     """
 
     wait_s: float
@@ -39,6 +40,7 @@ class Application:
     refuses: tuple[Setting, ...] = ()
     own: int = 1
     has_pool: bool = False
+    contention: float = 0.0
 
 
 def places(application: Application, setting: Setting) -> float:
@@ -46,6 +48,10 @@ def places(application: Application, setting: Setting) -> float:
         setting.worker_class, application.room
     )
     return (setting.workers or application.own) * each
+
+
+def cpu_s(application: Application, setting: Setting) -> float:
+    return application.cpu_s * (1 + application.contention * ((setting.workers or application.own) - 1))
 
 
 def run(application: Application, setting: Setting, users: int, rate: float) -> list[tuple[float, float]]:
@@ -56,7 +62,7 @@ def run(application: Application, setting: Setting, users: int, rate: float) -> 
     free = [min(places(application, setting), 1e9), min(application.shared, connections), 0.0]
     free[2] = float(min(workers, application.cores))
     queues: list[deque[float]] = [deque(), deque(), deque()]
-    held = (0.0, application.wait_s, application.cpu_s)
+    held = (0.0, application.wait_s, cpu_s(application, setting))
     events: list[tuple[float, int, str, int, float]] = []
 
     def enter(now: float, station: int, asked: float) -> None:
@@ -177,8 +183,8 @@ def observe(  # noqa: PLR0917
         p95_ms=times[int(len(times) * 0.95)],
         p99_ms=times[int(len(times) * 0.99)],
         answers=max(1, round(throughput * seconds)),
-        cpu_ms_per_request=application.cpu_s * 1000 / factor,
-        cores_used=throughput * application.cpu_s,
+        cpu_ms_per_request=cpu_s(application, setting) * 1000 / factor,
+        cores_used=throughput * cpu_s(application, setting),
         pss_mb=memory(setting),
         processes=setting.workers + 1,
         threads=setting.workers * max(1, setting.threads),

@@ -501,6 +501,35 @@ def test_users_who_ask_for_no_more_are_no_contention() -> None:
     assert answer(target, known, 1.0, is_whole=True).scalability is None
 
 
+def test_contention_is_fitted_told_and_drawn() -> None:
+    known = Knowledge(USERS, 8.0, Choices((1, 2, 4, 8), ("sync",)).settings())
+    rig = SimulatedRig(Application(0.0, 0.01, cores=8, contention=0.1))
+    with rig.serve(known.candidates[0]) as service:
+        known.probes.append(service.measure(users=1, seconds=2))
+        for one in known.candidates:
+            service.setting = one
+            known.seen[one] = [service.measure(users=100, seconds=3)]
+    found = answer(
+        Target("orders", cast(Any, None), "/", Choices(), "command", words="serve"), known, 1.0, is_whole=True
+    )
+    fitted = record.as_json(found)["scalability"]
+    assert (fitted["one_rps"], fitted["contention"]) == pytest.approx((100, 0.1), rel=0.05)
+    assert fitted["levels"] == [1, 2, 4, 8]
+    assert f"/s from one worker, contention {fitted['contention']:.1%}" in dict(told.lines(found))["scalability"]
+    text = page(found)
+    assert parsed(text)
+    assert "<h2>Scalability</h2>" in text
+    assert 'aria-label="Throughput by workers"' in text
+
+
+def test_workers_who_wait_for_one_lock_are_fitted_where_the_search_has_measured_three_counts() -> None:
+    found, _ = tuned(Application(0.002, 0.01, cores=8, shared=1), Choices(UVICORN.workers, ("sync",)))
+    assert found.scalability
+    assert len(found.scalability.levels) >= 3
+    assert found.scalability.contention > 0
+    assert "scalability" in dict(told.lines(found))
+
+
 def test_a_rule_of_thumb_that_was_measured_and_misses_is_told_so() -> None:
     small, rule = Setting(1, "sync"), Setting(3, "sync")
     known = Knowledge(Objective(users=10, memory_mb=40), 1.0, (small, rule))
