@@ -15,6 +15,7 @@ from waitlab import process
 from waitlab.errors import LabError
 from waitlab.runner.cores import Share
 from waitlab.target import of_lab
+from waitlab.telemetry import cgroup
 from waitlab.verbs import tuned
 from waitlab.verbs.tuned import Asked
 
@@ -82,12 +83,32 @@ def test_users_of_a_locustfile_come_at_no_rate(tmp_path: Path) -> None:
         tuned.tune(asked(str(tmp_path), rate=5.0), environment(), None, as_json=True)
 
 
-def test_a_service_that_runs_already_is_kept_to_no_cores() -> None:
-    both, share = frozenset({0, 1}), Share(frozenset({0}), frozenset({1}), frozenset({0, 1}))
+def test_the_cpus_of_a_service_that_runs_already_are_those_that_its_own_process_is_held_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    share = Share(frozenset({0}), frozenset({1}), frozenset({0, 1}))
     started = of_lab("flask", "/sync/sleep?ms=50")
     running = replace(started, kind="running")
-    assert (tuned.kept(started, share, None), tuned.kept(running, share, None)) == (share.service, both)
-    assert tuned.kept(running, share, 1) == share.service
+    affinity = {0: {0, 1, 2, 3}, 17: {1, 2, 3}}
+    quotas = {"self": 4.0, 17: 1.5}
+    monkeypatch.setattr(os, "sched_getaffinity", affinity.__getitem__)
+    monkeypatch.setattr(cgroup, "usable_cpus", lambda cores, of="self": min(len(cores), quotas[of]))
+    assert tuned.cores(started, share, None) == 1
+    assert tuned.cores(running, share, None) == 2
+    assert tuned.cores(running, share, 17) == 1.5
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: affinity[0] if not pid else _gone())
+    assert tuned.cores(running, share, 17) == 2
+
+
+def _gone() -> set[int]:
+    raise ProcessLookupError
+
+
+def test_a_service_that_runs_already_is_held_to_no_cores(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text('[service]\nurl = "http://127.0.0.1:9"\n[[requests]]\npath = "/"\n')
+    with pytest.raises(LabError, match="is started here") as fault:
+        tuned.tune(asked(str(tmp_path), cores=1), environment(), None, as_json=True)
+    assert fault.value.code == 2
 
 
 @pytest.fixture

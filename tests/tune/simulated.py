@@ -1,11 +1,12 @@
 """A service that is simulated event by event, in the place of a rig: it shares no line with the laws."""
 
 import heapq
+import math
 import random
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from statistics import fmean
 
@@ -13,6 +14,7 @@ from waitlab.errors import LabError
 from waitlab.runner.cores import Share
 from waitlab.target.observation import Observation
 from waitlab.target.settings import Setting
+from waitlab.tune.run import LOOK_S
 
 START_S, LIVE_S, ANSWERS = 1.5, 0.3, 400
 ONE_CLASS_MB = {"sync": 16.0, "gthread": 17.0, "gevent": 22.0, "asgi": 29.0}
@@ -21,8 +23,9 @@ ONE_CLASS_MB = {"sync": 16.0, "gthread": 17.0, "gevent": 22.0, "asgi": 29.0}
 @dataclass
 class Application:
     """What a request does. `room`: requests at once a worker, where its class or its threads do not say. `shared`:
-    a pool of so many places that all workers have together, held while a request waits. `noise`: of a window's
-    throughput. `own`: workers where they are no choice.
+    a pool of so many places that all workers have together, held while a request waits. `has_pool`: each worker has one
+    of its setting's size, held likewise. `contention`: the share of its work that a worker more adds to each request's.
+    `noise`: of a window's throughput. `own`: workers where they are no choice.
     """
 
     wait_s: float
@@ -36,6 +39,8 @@ class Application:
     errors: float = 0.0
     refuses: tuple[Setting, ...] = ()
     own: int = 1
+    has_pool: bool = False
+    contention: float = 0.0
 
 
 def places(application: Application, setting: Setting) -> float:
@@ -45,13 +50,19 @@ def places(application: Application, setting: Setting) -> float:
     return (setting.workers or application.own) * each
 
 
+def cpu_s(application: Application, setting: Setting) -> float:
+    return application.cpu_s * (1 + application.contention * ((setting.workers or application.own) - 1))
+
+
 def run(application: Application, setting: Setting, users: int, rate: float) -> list[tuple[float, float]]:
     """(asked, answered) of requests that wait, then compute: first come, first served at every place."""
     order, answers = count(), []
-    free = [min(places(application, setting), 1e9), application.shared, 0.0]
-    free[2] = float(min(setting.workers or application.own, application.cores))
+    workers = setting.workers or application.own
+    connections = float(workers * setting.pool_size) if application.has_pool else math.inf
+    free = [min(places(application, setting), 1e9), min(application.shared, connections), 0.0]
+    free[2] = float(min(workers, application.cores))
     queues: list[deque[float]] = [deque(), deque(), deque()]
-    held = (0.0, application.wait_s, application.cpu_s)
+    held = (0.0, application.wait_s, cpu_s(application, setting))
     events: list[tuple[float, int, str, int, float]] = []
 
     def enter(now: float, station: int, asked: float) -> None:
@@ -102,8 +113,8 @@ class SimulatedService:
         return self.rig.is_live
 
     def measure(self, *, users: int = 0, rate: float = 0.0, seconds: float) -> Observation:
-        self.rig.measured.append((self.setting, users or rate))
-        if self.rig.interrupts_at == len(self.rig.measured):
+        (self.rig.looked if seconds == LOOK_S else self.rig.measured).append((self.setting, users or rate))
+        if self.rig.interrupts_at == len(self.rig.measured) and seconds != LOOK_S:
             raise KeyboardInterrupt
         found = observe(self.rig.application, self.setting, users, rate, seconds, self.rig.random)
         self.rig.now += seconds + found.mean_ms / 1000 * 2
@@ -123,6 +134,9 @@ class SimulatedRig:
     scaled: int = 0
     alive: int = 0
     measured: list[tuple[Setting, float]] = field(default_factory=list)
+    looked: list[tuple[Setting, float]] = field(default_factory=list)
+    start_s: float = START_S
+    refuses_after_s: float = START_S
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -131,9 +145,10 @@ class SimulatedRig:
 
     @contextmanager
     def serve(self, setting: Setting) -> Iterator[SimulatedService]:
-        self.now += START_S
         if setting in self.application.refuses:
+            self.now += self.refuses_after_s
             raise LabError(f"{setting}: it does not start")
+        self.now += self.start_s
         self.alive += 1
         try:
             yield SimulatedService(self, setting)
@@ -168,8 +183,8 @@ def observe(  # noqa: PLR0917
         p95_ms=times[int(len(times) * 0.95)],
         p99_ms=times[int(len(times) * 0.99)],
         answers=max(1, round(throughput * seconds)),
-        cpu_ms_per_request=application.cpu_s * 1000 / factor,
-        cores_used=throughput * application.cpu_s,
+        cpu_ms_per_request=cpu_s(application, setting) * 1000 / factor,
+        cores_used=throughput * cpu_s(application, setting),
         pss_mb=memory(setting),
         processes=setting.workers + 1,
         threads=setting.workers * max(1, setting.threads),
@@ -183,10 +198,9 @@ def observe(  # noqa: PLR0917
 
 def best(application: Application, settings: tuple[Setting, ...], users: int) -> float:
     """What an exhaustive sweep of the noiseless service finds."""
-    quiet = Application(application.wait_s, application.cpu_s, application.cores, application.room, application.shared)
-    return max(truth(quiet, one, users) for one in settings)
+    return max(truth(application, one, users) for one in settings)
 
 
 def truth(application: Application, setting: Setting, users: int) -> float:
-    quiet = Application(application.wait_s, application.cpu_s, application.cores, application.room, application.shared)
+    quiet = replace(application, noise=0.0, errors=0.0)
     return observe(quiet, setting, users, 0.0, 4.0, random.Random(0)).throughput_rps

@@ -13,7 +13,7 @@ from waitlab.target.watching import edge_rps
 from waitlab.tune import usl
 from waitlab.tune.demands import demands
 from waitlab.tune.objective import Objective, misses
-from waitlab.tune.predicted import can_meet, meets, predict
+from waitlab.tune.predicted import POOL, can_meet, meets, predict
 
 SYNC, EIGHT = Setting(1, "sync", 1), Setting(2, "gthread", 8)
 USERS = Objective(users=100)
@@ -52,12 +52,29 @@ def test_memory_is_the_first_worker_and_each_further_one() -> None:
     assert alone.least_mb(Setting(4, "sync", 1)) < memory(Setting(4, "sync", 1)) < alone.pss_mb(Setting(4, "sync", 1))
 
 
+def test_the_first_worker_is_weighed_under_load_and_a_further_one_at_a_look() -> None:
+    application, two, many = Application(0.1, 0.001), Setting(2, "sync", 1), Setting(8, "sync", 1)
+    seen = [window(application, SYNC, 1), replace(window(application, SYNC, 10), pss_mb=40.0)]
+    without = demands("sync", seen, 1)
+    assert without.knows_memory(SYNC)
+    assert not without.knows_memory(two)
+    assert without.most_mb(many) == pytest.approx(8 * 40)
+    found = demands("sync", seen, 1, [window(application, two, 1)])
+    assert found.knows_memory(many)
+    assert (found.first_mb, found.further_mb) == pytest.approx((40, memory(two) - memory(SYNC)))
+    assert found.most_mb(many) == found.pss_mb(many)
+    borrowed = demands("gthread", seen, 1, [window(application, two, 1)])
+    assert borrowed.further_mb == found.further_mb
+    assert not borrowed.knows_memory(EIGHT)
+    assert borrowed.most_mb(EIGHT) == pytest.approx(80)
+
+
 @pytest.mark.parametrize("room", [1, 40])
 def test_a_worker_that_has_room_for_so_many_is_found_out(room: int) -> None:
     one = Setting(1, "asgi")
     application = Application(0.2, 0.001, room=room)
     found = demands("asgi", [window(application, one, 1), window(application, one, 100)], 1)
-    assert found.rooms == {0: pytest.approx(room, rel=0.1)}
+    assert [one.requests for one in found.rooms] == [pytest.approx(room, rel=0.1)]
     assert predict(Setting(2, "asgi"), found, USERS, 1).throughput_rps == pytest.approx(2 * room / 0.201, rel=0.1)
 
 
@@ -67,6 +84,40 @@ def test_a_worker_without_a_limit_has_none() -> None:
     found = demands("asgi", seen, 1)
     assert not found.rooms
     assert predict(Setting(1, "asgi"), found, USERS, 1).bounds[0].name == "users"
+
+
+def test_a_pool_that_is_full_bounds_nothing_of_a_larger_one() -> None:
+    application, small = Application(0.1, 0.0005, has_pool=True), Setting(1, "asgi", 0, 2)
+    large, middle = replace(small, pool_size=20), replace(small, pool_size=5)
+    alone = window(application, large, 1)
+    found = demands("asgi", [alone, window(application, small, 100)], 1)
+    bound = predict(small, found, USERS, 1).bounds[0]
+    assert bound.name == POOL
+    assert bound.text == f"2 connections / {2 / bound.per_s:.4g} s"
+    assert bound.per_s == pytest.approx(20, rel=0.02)
+    assert predict(large, found, USERS, 1).throughput_rps == pytest.approx(200, rel=0.03), "so much is expected of it"
+    assert predict(large, found, USERS, 1).ceiling_rps > 900, "and more not ruled out"
+    both = demands("asgi", [alone, window(application, small, 100), window(application, large, 100)], 1)
+    assert predict(middle, both, USERS, 1).throughput_rps == pytest.approx(50, rel=0.03)
+    assert predict(middle, both, USERS, 1).ceiling_rps == pytest.approx(200, rel=0.1)
+
+
+def test_a_pool_may_have_fewer_places_than_the_threads_before_it() -> None:
+    application, small = Application(0.1, 0.0005, has_pool=True), Setting(1, "gthread", 64, 2)
+    alone = window(application, Setting(1, "sync", 1, 20), 1)
+    found = demands("gthread", [alone, window(application, small, 100)], 1)
+    assert [bound.name for bound in predict(small, found, USERS, 1).bounds[:2]] == [POOL, "threads"]
+    assert predict(replace(small, threads=32), found, USERS, 1).ceiling_rps == pytest.approx(20, rel=0.05)
+    assert predict(replace(small, pool_size=20), found, USERS, 1).ceiling_rps > 600
+
+
+def test_a_pool_that_makes_no_difference_is_no_limit() -> None:
+    application, small = Application(0.1, 0.0005, room=10), Setting(1, "asgi", 0, 2)
+    sizes = [replace(small, pool_size=size) for size in (2, 5)]
+    seen = [window(application, small, 1), *(window(application, one, 100) for one in sizes)]
+    predicted = predict(replace(small, pool_size=20), demands("asgi", seen, 1), USERS, 1)
+    assert predicted.bounds[0].name == "requests at once"
+    assert predicted.ceiling_rps == pytest.approx(100, rel=0.05)
 
 
 def test_windows_without_answers_say_nothing() -> None:

@@ -20,11 +20,13 @@ from waitlab.tune import limits, record, told
 from waitlab.tune.answer import Answer, answer
 from waitlab.tune.objective import Objective
 from waitlab.tune.page import page
+from waitlab.tune.predicted import POOL
 from waitlab.tune.run import SECONDS, Budget, Step, tune, windows
 from waitlab.tune.search import Knowledge, following
 
 GUNICORN = Choices((1, 2, 3, 4, 6, 8, 12, 16), ("sync", "gthread"), (1, 4, 8, 16, 32, 64))
 UVICORN = Choices((1, 2, 3, 4, 6, 8, 12, 16), ("asgi",))
+POOLED = replace(UVICORN, pool_size=(2, 5, 10, 20))
 USERS = Objective(users=100)
 IO, COMPUTING, MIXED = Application(0.2, 0.001), Application(0.0, 0.01), Application(0.1, 0.01)
 
@@ -77,6 +79,50 @@ def test_how_many_requests_a_worker_has_room_for_is_found_out(room: float, worke
     assert len(rig.measured) <= 8
 
 
+def test_connections_of_a_pool_do_what_many_workers_with_few_would() -> None:
+    found, rig = tuned(Application(0.1, 0.0005, has_pool=True), POOLED, Objective(users=20))
+    assert found.recommended
+    assert found.recommended.setting == Setting(1, "asgi", 0, 20)
+    assert found.limits
+    assert found.limits.following
+    assert found.limits.following.name == POOL
+    assert len(rig.measured) <= 9
+
+
+def test_a_pool_that_binds_is_named_with_its_figures() -> None:
+    few = replace(POOLED, workers=(1, 2, 4))
+    found, rig = tuned(Application(0.1, 0.0005, has_pool=True), few)
+    assert found.recommended
+    assert found.recommended.setting == Setting(4, "asgi", 0, 20)
+    assert found.limits
+    assert found.limits.binding.name == POOL
+    assert found.limits.binding.text.startswith("80 connections / 0.09")
+    assert len(rig.measured) <= windows(len(few.settings()))
+
+
+def test_a_pool_behind_threads_is_found_out() -> None:
+    choices = Choices((1, 2, 4, 8), ("gthread",), (8, 32, 64), (2, 20))
+    application, objective = Application(0.1, 0.0005, has_pool=True, noise=0.02), Objective(users=40)
+    found, rig = tuned(application, choices, objective)
+    assert found.recommended
+    assert (found.recommended.setting.workers, found.recommended.setting.pool_size) == (2, 20)
+    assert truth(application, found.recommended.setting, 40) >= 0.95 * best(application, choices.settings(), 40)
+    assert len(rig.measured) <= windows(len(choices.settings()))
+
+
+@pytest.mark.parametrize("room", [float("inf"), 40, 1], ids=["it awaits", "forty tokens", "it blocks its loop"])
+def test_a_pool_that_no_request_uses_costs_a_window_at_most(room: float) -> None:
+    application = Application(0.2, 0.001, room=room)
+    plain, rig = tuned(application, UVICORN)
+    found, pooled = tuned(application, POOLED)
+    assert plain.recommended
+    assert found.recommended
+    assert found.recommended.setting == replace(plain.recommended.setting, pool_size=2)
+    assert len(pooled.measured) <= len(rig.measured) + 1
+    assert found.limits
+    assert POOL not in (found.limits.binding.name, found.limits.following and found.limits.following.name)
+
+
 def test_a_pool_that_all_share_is_noticed_and_named_as_none_of_the_laws() -> None:
     found, rig = tuned(Application(0.05, 0.001, shared=10), GUNICORN)
     assert found.recommended
@@ -115,6 +161,49 @@ def test_memory_is_never_above_its_limit() -> None:
     assert found.recommended.achieved.pss_mb <= 45
     assert found.recommended.setting == Setting(1, "gthread", 64)
     assert found.margins["memory"] > 0
+
+
+def test_the_memory_of_a_further_worker_is_looked_at_once_for_each_class() -> None:
+    found, rig = tuned(IO, GUNICORN)
+    assert [(one.worker_class, load) for one, load in rig.looked] == [("sync", 1), ("gthread", 100)]
+    assert len(rig.measured) == found.known.windows
+    assert "at most" not in dict(told.lines(found))["demands"]
+    assert "at most" not in found.rule_of_thumb
+    assert f"{memory(Setting(3, 'sync', 1)):.4g} MB instead of" in found.rule_of_thumb
+    assert record.as_json(found)["demands"]["sync"]["further_mb"] == pytest.approx(16.05)
+
+
+def test_what_a_further_worker_takes_is_not_invented_where_a_look_would_take_long() -> None:
+    found, rig = tuned(IO, GUNICORN, start_s=9.0, is_live=False)
+    assert rig.looked == []
+    assert found.recommended
+    assert any(one.startswith("what a further worker of sync takes was not seen") for one in found.doubts)
+    assert "a further one at most" in dict(told.lines(found))["demands"]
+    assert "for at most 108.1 MB instead of" in found.rule_of_thumb
+    known = record.as_json(found)
+    assert known["demands"]["sync"]["further_mb"] is None
+    row = next(one for one in known["candidates"] if (one["worker_class"], one["workers"]) == ("sync", 3))
+    assert row["predicted"]["pss_mb"] is None
+    assert row["predicted"]["pss_mb_at_most"] == pytest.approx(108.15)
+    assert any(row[4].startswith("at most") for row in told.table(found))
+
+
+def test_a_look_that_fails_is_told_and_is_not_the_end() -> None:
+    found, rig = tuned(replace(IO, refuses=(Setting(2, "sync", 1),)), GUNICORN, is_live=False)
+    assert found.recommended
+    assert [one.worker_class for one, _ in rig.looked] == ["gthread"]
+    assert any("of sync takes was not seen: sync, 2 workers" in one for one in found.doubts)
+    assert not found.known.failed
+
+
+def test_memory_that_was_measured_is_what_a_setting_costs() -> None:
+    known = Knowledge(USERS, 1.0, GUNICORN.settings())
+    small, large = Setting(1, "gthread", 8), Setting(1, "gthread", 64)
+    one = simulated.observe(IO, small, 10, 0.0, 3.0, random.Random(1))
+    known.seen = {small: [one], large: [replace(one, setting=large, pss_mb=(one.pss_mb or 0) + 0.8)]}
+    assert known.cost(small)[0] == known.cost(large)[0], "chance is no memory"
+    known.seen[large] = [replace(one, setting=large, pss_mb=90.0)]
+    assert known.cost(large)[0] == 90
 
 
 def test_arrivals_are_carried_by_the_cheapest_that_keeps_the_time() -> None:
@@ -206,11 +295,11 @@ def test_a_finalist_that_fails_once_is_none_and_the_others_stay(monkeypatch: pyt
 
     best_of_all = tuned(IO, GUNICORN)[0].recommended.setting  # type: ignore[union-attr]
     seen_as(monkeypatch, fails)
-    found, _ = tuned(IO, GUNICORN)
+    found, rig = tuned(IO, GUNICORN)
     assert found.recommended
     assert found.recommended.setting != best_of_all
     assert found.known.failed == {best_of_all: "the service ended"}
-    assert found.known.windows == sum(windows_of.values()) - 1  # the one that it had answered before counts, too
+    assert found.known.windows == sum(windows_of.values()) - len(rig.looked)  # the one that failed counts, too
 
 
 def test_a_number_of_workers_that_something_else_sets_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,6 +356,25 @@ def test_the_answer_is_whole_in_json_table_and_page() -> None:
     assert "gthread, 1 worker, 16 threads" in text
 
 
+@pytest.mark.parametrize("application", [IO, COMPUTING, MIXED, replace(IO, room=40)], ids=str)
+@pytest.mark.parametrize(
+    "choices",
+    [
+        Choices((1, 2, 4), ("gthread",), (8, 64)),
+        Choices((1, 2, 4, 6, 8, 16), ("asgi",)),
+        Choices((1, 2, 4), ("gthread",), (8, 16, 64)),
+    ],
+    ids=["six of gthread", "six of asgi", "nine"],
+)
+def test_a_quarter_is_enough_for_few_candidates(application: Application, choices: Choices) -> None:
+    application = replace(application, noise=0.03)
+    for seed in (1, 2, 3):
+        found, rig = tuned(application, choices, seed=seed)
+        assert found.recommended
+        assert truth(application, found.recommended.setting, 100) >= 0.95 * best(application, choices.settings(), 100)
+        assert len(rig.measured) <= 3 * len(choices.settings()) / 4
+
+
 def test_each_step_is_told_with_the_time_that_is_left() -> None:
     steps: list[Step] = []
     rig = SimulatedRig(IO)
@@ -283,6 +391,21 @@ def test_time_that_is_over_ends_it() -> None:
     tune(known, cast(Rig, rig), lambda step: None, Budget(30, 42, 0.0, lambda: rig.now))
     assert rig.now <= 30
     assert following(known) is not None
+
+
+def test_three_minutes_hold_where_a_candidate_does_not_start() -> None:
+    late, hangs = 140.0, 41.0
+    many = tuple(one for one in GUNICORN.settings() if one.workers > 1)
+    rig = SimulatedRig(replace(IO, refuses=many), refuses_after_s=hangs)
+    known = Knowledge(USERS, 1.0, GUNICORN.settings())
+    tune(known, cast(Rig, rig), lambda step: None, Budget(SECONDS, 42, -late, lambda: rig.now))
+    assert late + rig.now <= 180
+    early = SimulatedRig(replace(IO, refuses=many), refuses_after_s=hangs)
+    known = Knowledge(USERS, 1.0, GUNICORN.settings())
+    tune(known, cast(Rig, early), lambda step: None, Budget(SECONDS, 42, 0.0, lambda: early.now))
+    assert known.failed
+    assert known.windows == len(known.observations) + len(known.failed), "what failed counts, too"
+    assert early.now <= 180
 
 
 def seen_as(monkeypatch: pytest.MonkeyPatch, change: Callable[[Observation], Observation]) -> None:
@@ -376,6 +499,35 @@ def test_users_who_ask_for_no_more_are_no_contention() -> None:
             known.seen[one] = [service.measure(users=100, seconds=3)]
     target = Target("orders", cast(Any, None), "/", Choices(), "command", words="serve {workers}")
     assert answer(target, known, 1.0, is_whole=True).scalability is None
+
+
+def test_contention_is_fitted_told_and_drawn() -> None:
+    known = Knowledge(USERS, 8.0, Choices((1, 2, 4, 8), ("sync",)).settings())
+    rig = SimulatedRig(Application(0.0, 0.01, cores=8, contention=0.1))
+    with rig.serve(known.candidates[0]) as service:
+        known.probes.append(service.measure(users=1, seconds=2))
+        for one in known.candidates:
+            service.setting = one
+            known.seen[one] = [service.measure(users=100, seconds=3)]
+    found = answer(
+        Target("orders", cast(Any, None), "/", Choices(), "command", words="serve"), known, 1.0, is_whole=True
+    )
+    fitted = record.as_json(found)["scalability"]
+    assert (fitted["one_rps"], fitted["contention"]) == pytest.approx((100, 0.1), rel=0.05)
+    assert fitted["levels"] == [1, 2, 4, 8]
+    assert f"/s from one worker, contention {fitted['contention']:.1%}" in dict(told.lines(found))["scalability"]
+    text = page(found)
+    assert parsed(text)
+    assert "<h2>Scalability</h2>" in text
+    assert 'aria-label="Throughput by workers"' in text
+
+
+def test_workers_who_wait_for_one_lock_are_fitted_where_the_search_has_measured_three_counts() -> None:
+    found, _ = tuned(Application(0.002, 0.01, cores=8, shared=1), Choices(UVICORN.workers, ("sync",)))
+    assert found.scalability
+    assert len(found.scalability.levels) >= 3
+    assert found.scalability.contention > 0
+    assert "scalability" in dict(told.lines(found))
 
 
 def test_a_rule_of_thumb_that_was_measured_and_misses_is_told_so() -> None:

@@ -53,6 +53,13 @@ class Rig:
     ) -> None:
         self._until_ended.__exit__(kind, error, trace)
 
+    @property
+    def pid(self) -> int | None:
+        """What the processes of a target that ran before are below; None where they are not to be seen, and of one that
+        is started here.
+        """
+        return self._found.pid if self._found else None
+
     @contextmanager
     def serve(self, setting: Setting) -> Iterator[Service]:
         """The target with this setting for the length of a `with`; LabError, with its last words, when it does not

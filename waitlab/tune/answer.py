@@ -175,8 +175,13 @@ def _gives_what_is_asked(rate: float, predicted: Predicted) -> bool:
 
 
 def _all_doubts(known: Knowledge, choice: Choice, left: int) -> Iterator[str]:
-    think_s = max((one.think_s for one in known.demands().values()), default=0.0)
+    demands = known.demands()
+    think_s = max((one.think_s for one in demands.values()), default=0.0)
     yield from doubts(known.observations, choice.recommended, think_s)
+    for kind, why in known.unweighed.items():
+        if len(demands[kind].weighed) < 2:
+            of = f" of {kind}" if kind else ""
+            yield f"what a further worker{of} takes was not seen: {_first_line(why)}"
     if choice.recommended and len(known.seen[choice.recommended]) < 2:
         yield "the recommended setting was measured once only: time or windows were over"
     if known.failed:

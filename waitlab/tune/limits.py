@@ -154,7 +154,8 @@ def rule_of_thumb(chosen: Setting, known: Knowledge) -> str:
         return f"{said}, but {missed[0].told}"
     memory = "its own memory"
     if own.pss_mb and chosen.workers:
-        memory = f"{figure(found.pss_mb)} MB instead of {figure(own.pss_mb)} MB"
+        most = "" if found.knows_memory else "at most "
+        memory = f"{most}{figure(found.most_mb)} MB instead of {figure(own.pss_mb)} MB"
     if rate < (1 - PRACTICALLY) * own.throughput_rps:
         less = 1 - rate / own.throughput_rps
         return f"{said}, {less:.0%} less, for {memory}: there the limit is {found.bounds[0].name}"

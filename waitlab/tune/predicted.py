@@ -17,6 +17,8 @@ from waitlab.tune.objective import CARRIED, Objective
 
 LOAD = ("users", "arrivals")  # bounds that are no service's fault
 OF_CPU = ("CPU", "one core a worker")
+POOL = "connections of the pool"
+UNITS = {"sync": "workers", "gthread": "threads", "gevent": "greenlets"}  # of the places that a class says
 HARDLY = 0.95
 UNSTABLE = 0.999  # of a capacity: beyond it a queue has no mean
 LENIENT = 1.1  # a mean may be a little above what most requests need
@@ -50,6 +52,8 @@ class Predicted:
     p95_ms: float
     pss_mb: float
     least_mb: float
+    most_mb: float
+    knows_memory: bool  # else `pss_mb` is a guess, and `most_mb` as if a further worker took as much as the first
 
 
 def predict(setting: Setting, demands: Demands, objective: Objective, cores: float) -> Predicted:
@@ -70,6 +74,8 @@ def predict(setting: Setting, demands: Demands, objective: Objective, cores: flo
         p95_ms=p95_s * 1000,
         pss_mb=demands.pss_mb(setting),
         least_mb=demands.least_mb(setting),
+        most_mb=demands.most_mb(setting),
+        knows_memory=demands.knows_memory(setting),
     )
 
 
@@ -82,11 +88,8 @@ def bounds(setting: Setting, demands: Demands, objective: Objective, cores: floa
 def _bounds(setting: Setting, demands: Demands, objective: Objective, cores: float) -> Iterator[Bound]:
     wait_s, cpu_s = demands.wait_s, demands.cpu_s
     yield _asked(demands, objective)
-    room = demands.of_worker(setting)
-    if math.isfinite(room) and wait_s + cpu_s > 0:
-        unit = _unit(setting)
-        places = setting.processes * room
-        yield Bound(unit, places / (wait_s + cpu_s), f"{counted(places, unit)} / {added(wait_s, cpu_s)}")
+    if wait_s + cpu_s > 0:
+        yield from _of_places(setting, demands)
     if cpu_s > 0:
         used, name = parallel(setting, cores), OF_CPU[0 < setting.workers < cores]
         yield Bound(name, used / cpu_s, f"{counted(used, 'cores')} / {seconds(cpu_s)}")
@@ -100,20 +103,31 @@ def _asked(demands: Demands, objective: Objective) -> Bound:
     return Bound("users", objective.users / sum(cycle) if sum(cycle) else math.inf, users)
 
 
-def _unit(setting: Setting) -> str:
-    if known_places(setting) is None:
-        return "requests at once"
-    return {"sync": "workers", "gthread": "threads", "gevent": "greenlets"}[setting.worker_class]
+def _of_places(setting: Setting, demands: Demands) -> Iterator[Bound]:
+    """What is held while a request waits: the places that its class says, and what was seen to be full beside."""
+    held, known = (demands.wait_s, demands.cpu_s), known_places(setting)
+    room, is_of_pool = demands.room(setting)
+    if known is not None:
+        yield _held(setting.processes * known, UNITS[setting.worker_class], held)
+    if is_of_pool:
+        connections, per_s = setting.processes * setting.pool_size, setting.processes * room / sum(held)
+        yield Bound(POOL, per_s, f"{counted(connections, 'connections')} / {seconds(connections / per_s)}")
+    elif math.isfinite(room):
+        yield _held(setting.processes * room, "requests at once", held)
+
+
+def _held(places: float, unit: str, held: tuple[float, float]) -> Bound:
+    return Bound(unit, places / sum(held), f"{counted(places, unit)} / {added(*held)}")
 
 
 def _ceiling(setting: Setting, demands: Demands, objective: Objective, cores: float) -> float:
     """The law's value with the least CPU that the demands leave open. Room for requests counts where the class of the
-    worker says how much there is, or just so many threads were seen to be too few.
+    worker says how much there is, or it was seen to be too little with as much of what may be full.
     """
     cpu_s, wait_s = demands.least_cpu_s, demands.wait_s
     limits = [objective.rate or _over(objective.users, wait_s + cpu_s + demands.think_s)]
-    places = known_places(setting) or SEEN * demands.rooms.get(setting.threads, math.inf)
-    limits.append(_over(setting.processes * places, wait_s + cpu_s))
+    known = setting.processes * (known_places(setting) or math.inf)
+    limits.append(_over(min(known, SEEN * demands.most(setting)), wait_s + cpu_s))
     return min(*limits, _over(parallel(setting, cores), cpu_s))
 
 

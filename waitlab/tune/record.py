@@ -44,8 +44,9 @@ def _setting(one: Setting) -> dict[str, Any]:
 
 
 def _foretold(one: Predicted) -> dict[str, Any]:
-    names = ("throughput_rps", "expected_rps", "ceiling_rps", "mean_ms", "p95_ms", "pss_mb")
-    return {**{name: getattr(one, name) for name in names}, "formula": one.bounds[0].text}
+    names = ("throughput_rps", "expected_rps", "ceiling_rps", "mean_ms", "p95_ms")
+    memory = {"pss_mb": one.pss_mb if one.knows_memory else None, "pss_mb_at_most": one.most_mb or None}
+    return {**{name: getattr(one, name) for name in names}, **memory, "formula": one.bounds[0].text}
 
 
 def _limit(of: Answer) -> dict[str, Any] | None:
@@ -73,6 +74,7 @@ def _row(one: Candidate) -> dict[str, Any]:
 
 def _demands(one: Demands) -> dict[str, Any]:
     figures = asdict(one) | {"wait_ms": one.wait_s * 1000, "cpu_ms": one.cpu_s * 1000, "think_ms": one.think_s * 1000}
+    figures |= {} if len(one.weighed) > 1 else {"further_mb": None}
     return {name: value for name, value in figures.items() if name not in ("wait_s", "cpu_s", "least_cpu_s", "think_s")}
 
 

@@ -13,17 +13,20 @@ from waitlab.target.observation import Observation
 from waitlab.target.rig import Rig
 from waitlab.target.service import Service
 from waitlab.target.settings import Setting
+from waitlab.target.starting import START_A_WORKER_SECONDS, START_SECONDS, STOP_A_WORKER_SECONDS, STOP_SECONDS
 from waitlab.tune import search
 from waitlab.tune.objective import Objective
 from waitlab.tune.predicted import Predicted
 from waitlab.tune.search import FEW_USERS, Knowledge
 
-SECONDS = 165.0  # in all; what is under way when they are over is no longer than some seconds
+SECONDS = 165.0  # in all; what is under way when they are over is no longer than `GRACE_S`
+GRACE_S = 15.0
 SWEEP_REPEATS, SHARE = 3, 1 / 4  # an exhaustive sweep measures each candidate so often, and we a quarter of that
-FEWEST_WINDOWS = 8  # for demands, a candidate or two, and their repeats
+A_HANDFUL, FEWEST_WINDOWS = 5, 8  # of so many candidates a quarter is too few for demands, one or two, and repeats
 PROBE_S, WINDOW_S, LONGEST_S = 2.0, 3.0, 10.0
 ANSWERS, ANSWERS_OF_P95, FEWEST_ANSWERS = 60, 220, 5  # p95: ten beyond it, as rule G10 asks
 FIRST_GUESS_S = 8.0  # for a window, with the start before it
+LOOK_S, LONGEST_LOOK_S = 1.0, 8.0  # at the memory of one worker more, and with the start before it
 MOST_FAILED = 3  # candidates that cannot be measured, and none that can: what ails them will ail the next one too
 
 Told = Callable[["Step"], None]
@@ -55,8 +58,8 @@ class Budget:
 
 
 def windows(candidates: int) -> int:
-    """How many windows a tuning may measure: a quarter of what an exhaustive sweep would."""
-    return max(FEWEST_WINDOWS, math.floor(candidates * SWEEP_REPEATS * SHARE))
+    """How many windows a tuning may measure: a quarter of what an exhaustive sweep would, but of a handful."""
+    return FEWEST_WINDOWS if candidates <= A_HANDFUL else math.floor(candidates * SWEEP_REPEATS * SHARE)
 
 
 class Bench(AbstractContextManager["Bench"]):
@@ -67,6 +70,7 @@ class Bench(AbstractContextManager["Bench"]):
         self._open: AbstractContextManager[Service] | None = None
         self._service: Service | None = None
         self._setting: Setting | None = None
+        self._is_live = False
 
     def measure(self, setting: Setting, users: int, rate: float, seconds: float) -> Observation:
         """A window of this setting; LabError as the rig has them."""
@@ -76,13 +80,19 @@ class Bench(AbstractContextManager["Bench"]):
     def _serving(self, setting: Setting) -> Service:
         if self._service and self._setting == setting:
             return self._service
-        if self._service and self._differs_in_workers(setting) and self._service.scale(setting.workers):
-            self._setting = setting
-            return self._service
+        if self._service and self._differs_in_workers(setting):
+            self._is_live = self._service.scale(setting.workers)
+            if self._is_live:
+                self._setting = setting
+                return self._service
         self.close()
         opened = self._rig.serve(setting)
         self._service, self._open, self._setting = opened.__enter__(), opened, setting
         return self._service
+
+    def starts(self, setting: Setting) -> bool:
+        """Whether this setting has to be started: until it took another number of workers live, for that too."""
+        return self._setting != setting and not (self._is_live and self._differs_in_workers(setting))
 
     def _differs_in_workers(self, setting: Setting) -> bool:
         mine = self._setting
@@ -124,8 +134,10 @@ class _Tuning:
     def __init__(self, known: Knowledge, bench: Bench, told: Told, budget: Budget) -> None:
         self.known, self.bench, self.told, self.budget = known, bench, told, budget
         self.took: list[float] = []
+        self.beside: list[float] = []  # of that, what was no window: a start, the load's begin and end
         self.failed_in_a_row = 0
         self.failure: LabError | None = None
+        self.looked: set[str] = set()
 
     def run(self) -> None:
         """All of it, in order. A round may show that the best was none: then what it had ruled out matters again."""
@@ -154,6 +166,7 @@ class _Tuning:
             few = min(FEW_USERS, self.known.objective.users or FEW_USERS)
             seconds = max(PROBE_S, min(LONGEST_S, FEWEST_ANSWERS * alone.mean_ms / 1000))
             self.known.probes.append(self._window(one, few, 0.0, seconds, f"{few} users"))
+        self._look(self.known.probes[-1])
 
     def _must_tell(self, alone: Observation) -> None:
         """LabError where one user alone shows that nothing can be said of the objective."""
@@ -176,6 +189,31 @@ class _Tuning:
             return
         self.failed_in_a_row = 0
         self.known.seen.setdefault(setting, []).append(found)
+        self._look(found)
+
+    def _look(self, found: Observation) -> None:
+        """The memory of one worker more under the same load, once for each class. It is none of the windows, and all
+        that it shows is memory.
+        """
+        kind, other = found.setting.worker_class, search.one_more(self.known, found.setting) if found.pss_mb else None
+        if other is None or kind in self.looked:
+            return
+        seconds = LOOK_S + (max(self.beside) if self.bench.starts(other) else self.beside[-1])
+        if seconds > LONGEST_LOOK_S or self.budget.left_s < LONGEST_LOOK_S + GRACE_S:
+            self.known.unweighed[kind] = f"a look at {other} would take {seconds:.0f} s"
+            return
+        self.looked.add(kind)
+        try:
+            look = self.bench.measure(other, found.users, found.rate, LOOK_S)
+        except Refusal:
+            raise
+        except LabError as error:
+            self.known.unweighed[kind] = f"{other}: {error.message}"
+            self.bench.close()
+            return
+        _must_have_taken(look, self.known)
+        self.known.looks.append(look)
+        self.known.unweighed.pop(kind, None)
 
     def _loaded(self, setting: Setting) -> Observation:
         objective, seconds = self.known.objective, window_s(self.known.foretold[setting], self.known.objective)
@@ -187,7 +225,8 @@ class _Tuning:
     def _failed(self, setting: Setting, error: LabError) -> None:
         self.failed_in_a_row += 1
         self.known.failed[setting], self.failure = error.message, error
-        self.known.dropped += len(self.known.seen.pop(setting, ()))  # it fails in one of three: none to recommend
+        # It fails in one of three: none to recommend. The one that failed is a window that was spent, too.
+        self.known.dropped += len(self.known.seen.pop(setting, ())) + 1
         if self.failed_in_a_row == MOST_FAILED and not self.known.seen:
             raise error
         self.bench.close()
@@ -207,6 +246,7 @@ class _Tuning:
             found = self.bench.measure(setting, users, rate, seconds)
         finally:  # one that hangs at its start takes time, too
             self.took.append(self.budget.now() - began)
+        self.beside.append(self.took[-1] - found.seconds)
         _must_have_taken(found, self.known)
         return found
 
@@ -214,10 +254,19 @@ class _Tuning:
         """Whether another window fits into the budget, with the queue that has to fill before it."""
         if self.known.windows >= self.budget.windows:
             return False
+        if self.bench.starts(setting) and self.budget.left_s + GRACE_S < _longest_start_s(setting):
+            return False
         expected = self.known.predictions()[setting]
         usual = max(self.took[-3:], default=FIRST_GUESS_S)
         fills = self.known.objective.users / expected.expected_rps if expected.expected_rps else 0.0
         return self.budget.left_s >= max(usual, 2 * fills + window_s(expected, self.known.objective))
+
+
+def _longest_start_s(setting: Setting) -> float:
+    """Until a setting that does not start is given up and gone."""
+    of_worker = START_A_WORKER_SECONDS + STOP_A_WORKER_SECONDS
+    longest = START_SECONDS + STOP_SECONDS + of_worker * setting.workers
+    return min(longest, SECONDS / 2)  # or else a few dozen workers could never be started
 
 
 def _must_have_taken(found: Observation, known: Knowledge) -> None:

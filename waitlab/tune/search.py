@@ -31,7 +31,8 @@ class Knowledge:
     """All that is known. `seen`: windows under the objective's load; `probes`: those under a lighter one.
 
     `foretold`: what was expected of a setting before it was measured. `failed`: settings that could not be measured,
-    with the reason; `dropped`: how many windows of theirs had been.
+    with the reason; `dropped`: how many windows of theirs had been or were tried. `looks`: at the memory of another
+    number of workers; `unweighed`: worker class -> why there was none.
     """
 
     objective: Objective
@@ -42,10 +43,12 @@ class Knowledge:
     foretold: dict[Setting, Predicted] = field(default_factory=dict)
     failed: dict[Setting, str] = field(default_factory=dict)
     dropped: int = 0
+    looks: list[Observation] = field(default_factory=list)
+    unweighed: dict[str, str] = field(default_factory=dict)
 
     @property
     def windows(self) -> int:
-        """How many windows were measured, of whatever load."""
+        """How many windows were measured, of whatever load, or should have been."""
         return len(self.observations) + self.dropped
 
     @property
@@ -56,7 +59,7 @@ class Knowledge:
     def demands(self) -> dict[str, Demands]:
         """Worker class -> what is known of it."""
         kinds = dict.fromkeys(setting.worker_class for setting in self.candidates)
-        return {kind: demands(kind, self.observations, self.cores) for kind in kinds}
+        return {kind: demands(kind, self.observations, self.cores, self.looks) for kind in kinds}
 
     def predictions(self) -> dict[Setting, Predicted]:
         """What is to be expected of every candidate, by all that is known now."""
@@ -74,15 +77,42 @@ class Knowledge:
         return choose(self.seen, self.objective, self.cost)
 
     def cost(self, setting: Setting) -> tuple[float, ...]:
-        """What a setting takes: memory as its class was seen to take, then processes, threads and connections."""
-        mb = demands(setting.worker_class, self.observations, self.cores).pss_mb(setting)
+        """What a setting takes: memory, then processes, threads and connections."""
+        return self._cost(setting, demands(setting.worker_class, self.observations, self.cores, self.looks))
+
+    def costs(self) -> dict[Setting, tuple[float, ...]]:
+        """What every candidate takes."""
+        known = self.demands()
+        return {one: self._cost(one, known[one.worker_class]) for one in self.candidates}
+
+    def _cost(self, setting: Setting, of_class: Demands) -> tuple[float, ...]:
+        """Memory is what was measured, unless that is the law's but for what varies from window to window: then it is
+        the law's, so that chance does not choose between settings that take the same.
+        """
+        mb = of_class.pss_mb(setting)
+        seen = max((one.pss_mb for one in self.seen.get(setting, ()) if one.pss_mb), default=mb)
+        mb = mb if abs(seen - mb) <= PRACTICALLY * mb else seen
         return round(mb), setting.workers, setting.threads, setting.pool_size
 
 
 def first(candidates: Sequence[Setting]) -> Setting:
-    """The setting that the demands of a request are measured on: the smallest of the first class."""
+    """The setting that the demands of a request are measured on: the smallest of the first class, but with the largest
+    pool, since a limit that is seen with it is none of a smaller one alone.
+    """
     kind = candidates[0].worker_class
-    return min((one for one in candidates if one.worker_class == kind), key=lambda one: (one.workers, one.threads))
+    own = (one for one in candidates if one.worker_class == kind)
+    return min(own, key=lambda one: (one.workers, one.threads, -one.pool_size))
+
+
+def one_more(known: Knowledge, setting: Setting) -> Setting | None:
+    """The same with one worker more, or less where it has the most of all, to see what that one takes. None where two
+    numbers of workers of its class were seen, or it has no other.
+    """
+    kind = setting.worker_class
+    counts = {one.workers for one in known.candidates if one.worker_class == kind}
+    if len(counts) < 2 or len(known.demands()[kind].weighed) > 1:
+        return None
+    return replace(setting, workers=setting.workers + (1 if setting.workers < max(counts) else -1))
 
 
 def unknown_rooms(candidates: Sequence[Setting]) -> Iterator[Setting]:
@@ -99,7 +129,7 @@ def following(known: Knowledge) -> Setting | None:
     probed = first(known.candidates)
     if known.failed and not known.seen and probed not in known.failed:
         return probed
-    predictions, costs = known.predictions(), {one: known.cost(one) for one in known.candidates}
+    predictions, costs = known.predictions(), known.costs()
     worth = {one: _worth(predictions[one], known.objective) for one in _open(known, predictions, costs)}
     if not worth:
         return None if known.seen else _nearest(known, predictions, costs)
@@ -109,8 +139,7 @@ def following(known: Knowledge) -> Setting | None:
 
 def mattering(known: Knowledge) -> frozenset[Setting]:
     """The candidates that were not measured and could be better, or as good and cheaper."""
-    costs = {one: known.cost(one) for one in known.candidates}
-    return frozenset(_open(known, known.predictions(), costs))
+    return frozenset(_open(known, known.predictions(), known.costs()))
 
 
 def finalists(choice: Choice) -> list[Setting]:

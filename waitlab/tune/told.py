@@ -6,6 +6,7 @@ from waitlab.capacity import counted
 from waitlab.report.figures import NOTHING, said
 from waitlab.tune.answer import Answer, Candidate
 from waitlab.tune.limits import Achieved
+from waitlab.tune.predicted import Predicted
 
 HEADINGS = ("setting", "predicted", "achieved", "p95", "memory", "windows", "")
 FIGURES = (1, 2, 3, 4, 5)  # columns of the table that hold figures
@@ -66,7 +67,7 @@ def _row(one: Candidate) -> tuple[str, ...]:
         said("rps", one.foretold.expected_rps),
         said("rps", found.throughput_rps if found else None),
         said("ms", found.p95_ms if found else None),
-        said("mb", (found.pss_mb if found else None) or one.foretold.pss_mb or None),
+        said("mb", found.pss_mb) if found and found.pss_mb else _memory(one.foretold) or NOTHING,
         str(found.windows) if found else NOTHING,
         one.why,
     )
@@ -76,9 +77,14 @@ def _predicted(one: Candidate) -> str:
     law = one.foretold
     why = "so near to the next limit" if law.expected_rps < law.ceiling_rps else "by what others like it gave"
     near = f", {said('rps', law.expected_rps)} {why}" if law.expected_rps < 0.97 * law.throughput_rps else ""
-    memory = f", {said('mb', law.pss_mb)}" if law.pss_mb else ""
+    memory = f", {_memory(law)}" if law.most_mb else ""
     times = f"mean {said('ms', law.mean_ms)}, p95 {said('ms', law.p95_ms)}"
     return f"{said('rps', law.throughput_rps)} = {law.bounds[0].text}{near}; {times}{memory}"
+
+
+def _memory(law: Predicted) -> str:
+    """Empty where nothing was seen of it."""
+    return f"{'' if law.knows_memory else 'at most '}{said('mb', law.most_mb)}" if law.most_mb else ""
 
 
 def _achieved(found: Achieved) -> str:
@@ -107,5 +113,7 @@ def _demands(of: Answer) -> str:
     found = of.known.demands()[kind]
     rest = f", users rest {said('ms', found.think_s * 1000)}" if found.think_s else ""
     words = f"a request waits {said('ms', found.wait_s * 1000)} and computes {said('ms', found.cpu_s * 1000)}{rest}"
-    memory = f"; the first worker takes {said('mb', found.first_mb)}, a further one {said('mb', found.further_mb)}"
+    most = "" if len(found.weighed) > 1 else "at most "
+    further = said("mb", found.further_mb if len(found.weighed) > 1 else found.first_mb)
+    memory = f"; the first worker takes {said('mb', found.first_mb)}, a further one {most}{further}"
     return words + (memory if found.first_mb else "") + f"; {counted(of.known.cores, 'cores')}"

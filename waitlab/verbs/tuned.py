@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,9 @@ def tune(asked: Asked, environment: Mapping[str, str], path: Path | None, as_jso
     if objective.rate and target.locustfile:
         message = f"{target.name} has a locustfile, whose users come at no rate"
         raise LabError(message, f"say --users, or [[requests]] in {FILE} for --rate", 2)
+    if asked.cores and target.kind == "running":
+        message = f"--cores is for a service that is started here: {target.name} runs already"
+        raise LabError(message, "leave it out: the cores and the quota that the service has are taken into account", 2)
     with output.whole_file(path, OPTION) if path else nullcontext() as file:
         found = _found(asked, objective, target, environment)
         if file:
@@ -97,7 +100,7 @@ def _found(asked: Asked, objective: Objective, target: Target, environment: Mapp
     began, known = time.monotonic(), Knowledge(objective, 0.0, target.choices.settings())
     try:
         with _interruptible(), rig(target, asked.cores, asked.allow, environment) as measures:
-            known.cores = _cores(kept(target, measures.share, asked.cores))
+            known.cores = cores(target, measures.share, measures.pid)
             budget = run.Budget(run.SECONDS, run.windows(len(known.candidates)), began)
             with _progress(console(stderr=True)) as told_of:
                 is_whole = run.tune(known, measures, told_of, budget)
@@ -125,12 +128,19 @@ def show(found: Answer, to: Console) -> None:
     to.print(Text(told.summary(found), "dim"))
 
 
-def kept(target: Target, share: Share, asked: int | None) -> frozenset[int]:
-    """The cores that the service may use: one that runs already stays where it is."""
-    return share.usable if target.kind == "running" and not asked else share.service
+def cores(target: Target, share: Share, pid: int | None) -> float:
+    """How many the service may use: one that runs already stays where it is, and what its process `pid` is held to
+    counts, as far as that is to be seen.
+    """
+    if target.kind != "running":
+        return _usable(share.service)
+    with suppress(OSError):  # it has just ended, or is not ours to look at
+        if pid is not None:
+            return float(cgroup.usable_cpus(frozenset(os.sched_getaffinity(pid)), of=pid))
+    return _usable(share.usable)
 
 
-def _cores(service: frozenset[int]) -> float:
+def _usable(service: frozenset[int]) -> float:
     return float(cgroup.usable_cpus(service)) if service <= os.sched_getaffinity(0) else float(len(service))
 
 
