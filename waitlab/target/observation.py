@@ -13,7 +13,7 @@ class Observation:
     times are those of good answers from the moment they were due, 0 without any. CPU, PSS, processes and threads
     are those of the service's process tree, None where it may not be looked at: processes at the window's end,
     threads at the end of it with more, PSS at the most of some looks. `accept_queue_max`: connections that waited
-    to be accepted, at their most; 0 also where nobody can look. `generator_cpu_ratio`: the busiest generator process'
+    to be accepted, at their most, None where nobody can look. `generator_cpu_ratio`: the busiest generator process'
     share of a core; `foreign_ratio` and `steal_ratio`: of all the cores' time what others and what the host took;
     `late_p99_ms`: how late requests left against their schedule; `edge_rps`: how far throughput may be from the
     arrivals carried, by what is under way when the window begins and when it ends (standard deviation).
@@ -35,7 +35,7 @@ class Observation:
     pss_mb: float | None
     processes: int
     threads: int
-    accept_queue_max: int
+    accept_queue_max: int | None
     generator_cpu_ratio: float
     foreign_ratio: float
     steal_ratio: float

@@ -39,7 +39,7 @@ class Achieved:
     cpu_ms_per_request: float | None
     cores_used: float | None
     pss_mb: float | None
-    accept_queue_max: int
+    accept_queue_max: int | None
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def achieved(seen: Sequence[Observation]) -> Achieved:
         cpu_ms_per_request=_mean(one.cpu_ms_per_request for one in seen),
         cores_used=_mean(one.cores_used for one in seen),
         pss_mb=max((one.pss_mb for one in seen if one.pss_mb is not None), default=None),
-        accept_queue_max=max(one.accept_queue_max for one in seen),
+        accept_queue_max=max((one.accept_queue_max for one in seen if one.accept_queue_max is not None), default=None),
     )
 
 
@@ -115,7 +115,8 @@ def _evidence(found: Achieved, cores: float) -> Iterator[str]:
         yield f"{found.cores_used:.2f} of {cores:g} cores used"
     if found.cpu_ms_per_request is not None:
         yield f"{figure(found.cpu_ms_per_request)} ms CPU a request"
-    yield f"at most {found.accept_queue_max} connections waiting to be accepted"
+    if found.accept_queue_max is not None:
+        yield f"at most {found.accept_queue_max} connections waiting to be accepted"
 
 
 def margins(found: Achieved, limit: Limits, known: Knowledge) -> dict[str, float]:
