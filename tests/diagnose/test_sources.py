@@ -2,12 +2,12 @@
 
 import http.server
 import json
-import os
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -202,12 +202,12 @@ def test_a_compose_service_is_its_containers_and_tells_no_more_than_they_show(
     Path("lab.toml").write_text(
         '[service]\ncompose = "shop"\nurl = "http://127.0.0.1:9000"\n[[requests]]\npath = "/"\n'
     )
-    with socket.create_server(("127.0.0.1", 0)) as door:
+    with socket.create_server(("127.0.0.1", 0)) as door, idle() as pid:
         inside = door.getsockname()[1]
-        containers = [Container("a1", os.getpid(), inside, {}, {})]
+        containers = [Container("a1", pid, inside, {}, {})]
         monkeypatch.setattr(compose, "running", lambda *_: (None, containers))
         found = diagnosed._source("lab.toml", theirs)
-        assert (found.port, found.published, found.pids()) == (None, 9000, {"1": os.getpid()})
+        assert (found.port, found.published, found.pids()) == (None, 9000, {"1": pid})
         assert found.waiting() == 0
         with socket.create_connection(("127.0.0.1", inside)):
             assert found.waiting() == 1
@@ -217,8 +217,16 @@ def test_a_compose_service_is_its_containers_and_tells_no_more_than_they_show(
         verdict = decide(figures)
         assert verdict.limit is Limit.UNKNOWN
         assert any("wrapped" in doubt for doubt in verdict.doubts), "not that nobody asks it anything"
-        containers[:] = [Container("a1", os.getpid(), None, {}, {})]
+        containers[:] = [Container("a1", pid, None, {}, {})]
         assert diagnosed._source("lab.toml", theirs).waiting() is None, "not 0: nobody knows"
     containers[:] = [Container("a1", None, None, {}, {})]
     with pytest.raises(LabError, match="are not on this machine"):
         diagnosed._source("lab.toml", theirs)
+
+
+@contextmanager
+def idle() -> Iterator[int]:
+    """A process that rests, in this network: whatever is looked at, it is not what limits."""
+    with Popen(["sleep", "60"]) as resting:
+        yield resting.pid
+        resting.kill()
