@@ -68,6 +68,9 @@ def test_a_service_of_the_lab_is_a_target_like_any_other() -> None:
     assert fastapi.environment(Setting(1, "asgi", 20, 5))["TOKENS"] == "20"
     assert fastapi.needs == {"postgres"}
     assert of_lab("fastapi", "/async/sleep").choices.threads == (0,)
+    pools = of_lab("fastapi", "/async/query").choices.settings()
+    assert max(one.workers * one.pool_size for one in pools) <= 97, "PostgreSQL gives no more"
+    assert {one.pool_size for one in pools if one.workers == 16} == {2, 5}
 
 
 @pytest.mark.parametrize(

@@ -322,6 +322,13 @@ def test_a_tired_generator_is_the_limit_that_is_named() -> None:
     assert any("load generator" in one for one in found.doubts)
 
 
+def test_a_generator_that_sent_all_that_was_asked_for_limits_nothing() -> None:
+    found, _ = tuned(Application(0.2, 0.001, generator=0.95), GUNICORN, Objective(rate=20))
+    assert found.limits
+    assert found.limits.binding.name in ("threads", "workers")
+    assert any("load generator" in one for one in found.doubts)
+
+
 def test_a_tired_generator_stands_in_the_way_too() -> None:
     found, _ = tuned(replace(COMPUTING, generator=0.95), GUNICORN, Objective(rate=150))
     assert found.recommended is None

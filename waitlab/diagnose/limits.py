@@ -195,7 +195,7 @@ def workers(seen: Figures) -> Evidence | None:
         unit = "threads" if places.size > len(seen.workers) else "workers"
         says = (
             f"{places.used:.1f} of {places.size:.0f} {unit} busy, all of them at {places.full_ratio:.0%} of the looks",
-            f"requests waited for one at {waits:.0%} of the looks, {_waiting(seen) + places.waiting:.1f} in the mean",
+            f"requests waited for one at {waits:.0%} of the looks, {_waiting(seen, places.waiting):.1f} in the mean",
         )
         return Evidence(Limit.WORKERS, says, weight(min(places.full_ratio, waits), OFTEN, 0.95), unit)
     return None if seen.telemetry else _workers_from_outside(seen)
@@ -327,11 +327,13 @@ def _cores(seen: Figures) -> str:
     return f"it used {seen.cores or 0.0:.2f} of the {seen.cores_given or 0.0:g} cores that it may use"
 
 
-def _waiting(seen: Figures) -> float:
-    """Requests that wait in front of the workers, in the mean."""
+def _waiting(seen: Figures, inside: float = 0.0) -> float:
+    """Requests that wait in front of the workers, in the mean; `inside`: those that were accepted, as the workers have
+    it. The kernel has most of these too: nobody has read them.
+    """
     if seen.connections:
-        return seen.connections.unaccepted + seen.connections.unread
-    return seen.accept_queue or 0.0
+        return seen.connections.unaccepted + max(seen.connections.unread, inside)
+    return (seen.accept_queue or 0.0) + inside
 
 
 def _some(count: int, unit: str) -> str:

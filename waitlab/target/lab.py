@@ -3,7 +3,7 @@
 from waitlab import configuration
 from waitlab.errors import LabError
 from waitlab.experiment import Arm, Load, paths, tables
-from waitlab.runtime.local import plan
+from waitlab.runtime.local import plan, postgres
 from waitlab.runtime.local.state import PROJECT
 from waitlab.target.settings import Choices
 from waitlab.target.target import Request, Target
@@ -56,4 +56,5 @@ def _choices(path: str, *, is_asgi: bool, has_pool: bool) -> Choices:
         worker_class=("asgi",) if is_asgi else ("sync", "gthread"),
         threads=(TOKENS if is_asgi else THREADS) if is_threaded else (0,),
         pool_size=POOL_SIZES if has_pool else (0,),
+        connections=postgres.MAX_CONNECTIONS - postgres.RESERVED_CONNECTIONS,
     )

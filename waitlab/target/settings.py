@@ -39,18 +39,26 @@ class Setting:
 
 @dataclass(frozen=True)
 class Choices:
-    """What may be chosen: every combination is a candidate, but for those that would run the same service twice."""
+    """What may be chosen: every combination is a candidate, but for those that would run the same service twice.
+
+    `connections`: that the database gives to all workers together, where that is known; 0 where it is not.
+    """
 
     workers: tuple[int, ...] = (1,)
     worker_class: tuple[str, ...] = ("",)
     threads: tuple[int, ...] = (0,)
     pool_size: tuple[int, ...] = (0,)
+    connections: int = 0
 
     def settings(self) -> tuple[Setting, ...]:
         """Every candidate once; of `workers` the last varies fastest."""
         every = itertools.product(self.worker_class, self.threads, self.pool_size, self.workers)
         found = (Setting(workers, kind, threads, size) for kind, threads, size, workers in every)
-        return tuple(dict.fromkeys(map(self.plain, found)))
+        return tuple(dict.fromkeys(self.plain(one) for one in found if self.connects(one)))
+
+    def connects(self, setting: Setting) -> bool:
+        """Whether the database has connections for all of its workers."""
+        return not self.connections or setting.workers * setting.pool_size <= self.connections
 
     def plain(self, setting: Setting) -> Setting:
         """The same with one thread where its worker class has no more: gunicorn would make gthread of sync with two."""

@@ -121,7 +121,7 @@ def _why(standing: Standing, choice: Choice, known: Knowledge) -> str:
 
 def _why_not_needed(setting: Setting, known: Knowledge, choice: Choice, predicted: Predicted) -> str:
     if setting in known.failed:
-        return f"could not be measured: {known.failed[setting]}"
+        return f"could not be measured: {_briefly(known.failed[setting])}"
     limit = known.objective.memory_mb
     if limit and predicted.least_mb > limit:
         return f"needs {figure(predicted.least_mb)} MB at least"
@@ -196,6 +196,11 @@ def _all_doubts(known: Knowledge, choice: Choice, left: int) -> Iterator[str]:
 
 def _first_line(words: str) -> str:
     return words.splitlines()[0]
+
+
+def _briefly(words: str) -> str:
+    """What happened, and the last that the service said."""
+    return ": ".join(dict.fromkeys([_first_line(words), words.splitlines()[-1]]))
 
 
 def _few(answers: int) -> Iterator[str]:

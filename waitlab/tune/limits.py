@@ -87,7 +87,8 @@ def limits(setting: Setting, known: Knowledge, predicted: Predicted) -> Limits:
     found, evidence = achieved(seen), tuple(_evidence(achieved(seen), known.cores))
     of_service = [bound for bound in predicted.bounds if bound.name not in LOAD]
     named = of_service if known.objective.rate else list(predicted.bounds)
-    if all(map(is_driven_out, seen)):
+    carries = known.objective.rate and not misses(known.objective, seen)
+    if all(map(is_driven_out, seen)) and not carries:  # what carries all that came is not held back by who sent it
         text = "it had no CPU to spare, so that the service may give more than was measured"
         return Limits(Bound(GENERATOR, found.throughput_rps, text), named[0] if named else None, evidence)
     short = not known.objective.rate and named and found.throughput_rps < UNEXPLAINED * named[0].per_s
@@ -116,7 +117,8 @@ def _evidence(found: Achieved, cores: float) -> Iterator[str]:
     if found.cpu_ms_per_request is not None:
         yield f"{figure(found.cpu_ms_per_request)} ms CPU a request"
     if found.accept_queue_max is not None:
-        yield f"at most {found.accept_queue_max} connections waiting to be accepted"
+        waited = f"up to {found.accept_queue_max}" if found.accept_queue_max else "no"
+        yield f"{waited} connections waited to be accepted"
 
 
 def margins(found: Achieved, limit: Limits, known: Knowledge) -> dict[str, float]:
