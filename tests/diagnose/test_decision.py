@@ -217,6 +217,7 @@ def test_every_limit_has_a_cure_and_every_panel_exists() -> None:
     titles = {(board.title, panel.title) for board in dashboards.ALL for row in board.rows for panel in row.panels}
     assert {(board.title, panel.title) for _, board, panel in cures.CURES.values()} <= titles
 
+
 def test_who_waits_is_counted_once() -> None:
     """gthread has accepted 12 requests that no thread reads yet: both it and the kernel know of them."""
     full = replace(PLAIN, threads=replace(FULL, waiting=12))

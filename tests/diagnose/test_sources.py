@@ -202,8 +202,7 @@ def test_a_compose_service_is_its_containers_and_tells_no_more_than_they_show(
     Path("lab.toml").write_text(
         '[service]\ncompose = "shop"\nurl = "http://127.0.0.1:9000"\n[[requests]]\npath = "/"\n'
     )
-    with socket.create_server(("127.0.0.1", 0)) as door, idle() as pid:
-        inside = door.getsockname()[1]
+    with idle() as (pid, inside):
         containers = [Container("a1", pid, inside, {}, {})]
         monkeypatch.setattr(compose, "running", lambda *_: (None, containers))
         found = diagnosed._source("lab.toml", theirs)
@@ -225,8 +224,12 @@ def test_a_compose_service_is_its_containers_and_tells_no_more_than_they_show(
 
 
 @contextmanager
-def idle() -> Iterator[int]:
-    """A process that rests, in this network: whatever is looked at, it is not what limits."""
-    with Popen(["sleep", "60"]) as resting:
-        yield resting.pid
-        resting.kill()
+def idle() -> Iterator[tuple[int, int]]:
+    """A process that rests behind a door of its own, and its port: whatever is looked at, it is not what limits."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        resting, port = Popen(["sleep", "60"], pass_fds=[door.fileno()]), door.getsockname()[1]
+    with resting:
+        try:
+            yield resting.pid, port
+        finally:
+            resting.kill()
