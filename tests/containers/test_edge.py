@@ -1,15 +1,13 @@
-"""The edge: what people see of a replica that dies with their request, and what a slow reader holds behind it."""
+"""The edge: what people see of a replica that dies with their request."""
 
-import socket
 import threading
 import time
-from dataclasses import replace
 
 import httpx
 import pytest
 
 from tests.containers.conftest import Lab
-from tests.waiting import eventually, wait_for
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(300)]
 
@@ -41,24 +39,4 @@ def test_a_request_whose_replica_dies_is_not_sent_to_another(lab: Lab) -> None:
         asking.join()
         lab.up_again()
         lab.compose(*words, "flask=1", "flask")
-        wait_for(lambda: lab.status()["healthy"], "health")
-
-
-@pytest.mark.parametrize(("buffering", "is_free"), [("on", True), ("off", False)])
-def test_a_slow_reader_holds_a_worker_unless_the_edge_buffers(lab: Lab, buffering: str, is_free: bool) -> None:
-    def edge(setting: str) -> None:
-        changed = replace(lab, environment={**lab.environment, "EDGE_BUFFERING": setting})
-        changed.compose("up", "--detach", "--no-build", "--no-deps", "--wait", "edge")
-
-    edge(buffering)
-    try:
-        with socket.socket() as reader:
-            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            reader.connect(("127.0.0.1", int(lab.environment["FLASK_PORT"])))
-            reader.sendall(b"GET /sync/stream?items=512&interval_ms=0&kb=64 HTTP/1.1\r\nHost: lab\r\n\r\n")
-            assert reader.recv(12) == b"HTTP/1.1 200"
-            assert eventually(lambda: not any(in_flight(lab).values()), 6) is is_free
-        wait_for(lambda: not any(in_flight(lab).values()), "the worker, once the reader has left")
-    finally:
-        edge("off")
         wait_for(lambda: lab.status()["healthy"], "health")
