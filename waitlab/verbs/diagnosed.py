@@ -66,18 +66,21 @@ def _of_user(what: str, environment: Mapping[str, str]) -> Source:
     if runtime.in_container(environment):
         raise LabError("a service of your own is not diagnosed from a container", "RUNTIME=local ./lab diagnose", 2)
     home = Home.of(environment)
-    runs = home.folder / "run"
     if "://" in what:
-        run_dir = sources.served_at(what, runs)
-        return _served(run_dir, home) if run_dir else sources.of_port(what, what)
+        return _at(what, what, home)
     read = target.read(Path(what))
     if read.compose:
         return sources.of_containers(read.name, read.url, compose.running(read, environment)[1])
     if "{port}" not in read.url:
-        run_dir = sources.served_at(read.url, runs)
-        return _served(run_dir, home) if run_dir else sources.of_port(read.name, read.url)
-    run_dir = None if read.name in plan.SERVICES else sources.served_as(read.name, runs)
+        return _at(read.name, read.url, home)
+    run_dir = None if read.name in plan.SERVICES else sources.served_as(read.name, home.folder / "run")
     return _served(run_dir, home) if run_dir else sources.of_port(read.name, by_command.url(read))
+
+
+def _at(name: str, url: str, home: Home) -> Source:
+    """What serves at an address: with its telemetry where `lab serve` started it."""
+    run_dir = sources.served_at(url, home.folder / "run")
+    return _served(run_dir, home) if run_dir else sources.of_port(name, url)
 
 
 def _served(run_dir: Path, home: Home) -> Source:
