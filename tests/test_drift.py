@@ -8,6 +8,7 @@ import pytest
 import typer.main
 
 from services import contract
+from tests.docs import blocks
 from waitlab import experiment, suites
 from waitlab.cli import app as cli
 from waitlab.experiment import arms, predictions, reading
@@ -45,10 +46,6 @@ def first_cells(page: str, heading: str) -> list[str]:
     return re.findall(r"^\| `([^`]+)`", section(page, heading), re.MULTILINE)
 
 
-def code_blocks(page: str) -> list[str]:
-    return re.findall(r"^ *```console\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL)
-
-
 def commands_of(block: str) -> list[str]:
     return [line.split("#")[0].strip() for line in block.splitlines() if line.strip()]
 
@@ -68,7 +65,9 @@ def test_the_reference_lists_every_metric() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_target_command_and_metric_that_a_page_names_exists(page: str) -> None:
     text = PAGES[page]
-    quoted = re.findall(r"`([^`\n]+)`", text) + [line for block in code_blocks(text) for line in commands_of(block)]
+    quoted = re.findall(r"`([^`\n]+)`", text) + [
+        line for block in blocks(text, "console") for line in commands_of(block)
+    ]
     words = [re.split(r"[ ;|]", piece.removeprefix(".venv/bin/")) for piece in quoted]
     assert {after for first, after, *_ in filter(lambda w: len(w) > 1, words) if first == "make"} <= TARGETS
     assert {after for first, after, *_ in filter(lambda w: len(w) > 1, words) if first == "lab"} <= COMMANDS
@@ -131,8 +130,8 @@ def test_every_port_setting_stands_in_the_reference_with_its_number() -> None:
 
 
 def test_both_readmes_say_the_same_commands_and_ports() -> None:
-    assert [commands_of(block) for block in code_blocks(KOREAN)] == [
-        commands_of(block) for block in code_blocks(README)
+    assert [commands_of(block) for block in blocks(KOREAN, "console")] == [
+        commands_of(block) for block in blocks(README, "console")
     ]
     ports = r"127\.0\.0\.1:(\d+)"
     assert re.findall(ports, KOREAN) == re.findall(ports, README)
@@ -196,7 +195,7 @@ def test_the_page_on_experiments_states_the_exit_codes_and_suites() -> None:
 
 
 def test_the_examples_on_the_page_can_be_run(tmp_path: Path) -> None:
-    example, *parts = re.findall(r"^```toml\n(.*?)^```", EXPERIMENTS, re.MULTILINE | re.DOTALL)
+    example, *parts = blocks(EXPERIMENTS, "toml")
     file = tmp_path / "mine.toml"
     file.write_text(example)
     assert len(experiment.read(file).predictions) == 5

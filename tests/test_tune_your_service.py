@@ -13,6 +13,7 @@ import pytest
 import typer.main
 import yaml
 
+from tests.docs import blocks
 from tests.ports import free_port
 from tests.serve import strangers
 from tests.serve.served import get, scrape, total
@@ -28,11 +29,7 @@ PAGE = (PROJECT / "docs/tune-your-service.md").read_text()
 LAB = "~/waitlab/lab "
 
 
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-
-
-COMMANDS = [line for block in blocks("console") for line in block.splitlines()]
+COMMANDS = [line for block in blocks(PAGE, "console") for line in block.splitlines()]
 OF_THE_LAB = [line.removeprefix(LAB) for line in COMMANDS if line.startswith(LAB)]
 SERVED = [line for line in OF_THE_LAB if line.startswith("serve")]
 
@@ -41,8 +38,8 @@ SERVED = [line for line in OF_THE_LAB if line.startswith("serve")]
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The reader's folder: the application, its environment, its lab.toml."""
     made = tmp_path_factory.mktemp("orders")
-    (made / "orders.py").write_text(blocks("python")[0])
-    (made / "lab.toml").write_text(blocks("toml")[0])
+    (made / "orders.py").write_text(blocks(PAGE, "python")[0])
+    (made / "lab.toml").write_text(blocks(PAGE, "toml")[0])
     strangers.make_environment(made / ".venv", *strangers.FLASK, "gunicorn", "packaging")
     return made
 
@@ -79,7 +76,7 @@ def test_the_lab_toml_of_the_page_is_read(project: Path) -> None:
 
 def test_the_experiment_of_the_page_can_be_run(project: Path) -> None:
     file = project / "threads-help.toml"
-    file.write_text(blocks("toml")[1])
+    file.write_text(blocks(PAGE, "toml")[1])
     one = experiment.read(file)
     commands.check(one)
     assert [arm.name for arm in one.arms] == ["orders threads=1", "orders threads=4", "orders threads=16"]
@@ -91,7 +88,7 @@ def test_every_verb_of_the_page_exists() -> None:
     assert {line.split()[0] for line in OF_THE_LAB} | set(re.findall(r"`lab (\w+)", PAGE)) <= verbs
 
 
-OVERLAY: dict[str, Any] = yaml.safe_load(blocks("yaml")[0])
+OVERLAY: dict[str, Any] = yaml.safe_load(blocks(PAGE, "yaml")[0])
 LABS: dict[str, Any] = yaml.safe_load((PROJECT / "compose.yaml").read_text())
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.commands.verbs import C02_TRIALS, answer, environment_of, started
+from tests.docs import blocks
 from tests.pages import parsed
 from tests.report import reported
 from tests.verdicts import made
@@ -301,9 +302,7 @@ def in_short(text: str) -> str:
 def page_example() -> str:
     """The experiment that docs/experiments.md shows whoever writes a first one."""
     page = (experiment.FOLDER.parent / "docs/experiments.md").read_text()
-    found = re.search(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert found
-    return found[1]
+    return blocks(page, "toml")[0]
 
 
 def two_sleeps() -> str:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs import blocks
 from waitlab import experiment, forecast
 from waitlab.catalogue import recordings
 
 PROJECT = Path(__file__).resolve().parents[2]
 TALK = (PROJECT / "docs/talk.md").read_text()
-COMMANDS = re.findall(r"^(\S.*)$", "".join(re.findall(r"^```console\n(.*?)^```", TALK, re.MULTILINE | re.DOTALL)), re.M)
+COMMANDS = re.findall(r"^(\S.*)$", "".join(blocks(TALK, "console")), re.M)
 ROWS = re.findall(r"^\| (\d+:\d\d) \| (\d+:\d\d) \| .*? \| `(.*?)` \|", TALK, re.MULTILINE)
 ENDS = {  # without a lab: what a command must come to
     "status": "the lab is not up",

@@ -59,6 +59,14 @@ def test_users_and_a_rate_are_two_kinds_of_load() -> None:
     assert asked(rate=5.0).objective().users == 0
 
 
+def test_a_p95_is_a_limit_under_a_load_that_is_named() -> None:
+    with pytest.raises(LabError, match="none is named") as fault:
+        asked(p95_ms=200.0).objective()
+    assert fault.value.code == 2
+    assert asked(p95_ms=200.0, rate=5.0).objective().p95_ms == 200
+    assert asked(p95_ms=200.0, users=5).objective().users == 5
+
+
 def test_a_service_of_the_lab_is_tuned_for_a_request() -> None:
     with pytest.raises(LabError, match="which request"):
         asked("flask").read()

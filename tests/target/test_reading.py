@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.docs import blocks
 from tests.target.conftest import written
 from waitlab.errors import LabError
 from waitlab.target import Choices, Request, Target, read, reading
@@ -42,7 +43,7 @@ def test_the_reference_has_every_key_and_an_example_that_reads(tmp_path: Path) -
         rows = PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
         assert set(re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE)) == set(table)
     assert all(f"`{key}`" in PAGE.partition("## [choices]\n")[2] for key in reading.CHOICES)
-    example = PAGE.partition("```toml\n")[2].partition("```")[0]
+    example = blocks(PAGE, "toml")[0]
     assert len(read(written(tmp_path, example)).choices.settings()) == 2 * (4 + 4 * 3)
 
 

@@ -222,7 +222,9 @@ def tune(  # noqa: PLR0917
         int, typer.Option(min=0, max=10_000, help="As much throughput as so many users can get; 100 when left out.")
     ] = 0,
     rate: Annotated[float, typer.Option(min=0.0, max=100_000, help="Arrivals a second, to be carried.")] = 0.0,
-    p95_ms: Annotated[float, typer.Option("--p95-ms", min=0.0, help="The response time that 95 % must keep.")] = 0.0,
+    p95_ms: Annotated[
+        float, typer.Option("--p95-ms", min=0.0, help="What 95 % of the answers must keep, under --rate or --users.")
+    ] = 0.0,
     memory_mb: Annotated[float, typer.Option("--memory-mb", min=0.0, help="The memory that all may take (PSS).")] = 0.0,
     cores: Annotated[int | None, typer.Option(min=1, help="Cores of the service; else all but the load's.")] = None,
     allow: Annotated[

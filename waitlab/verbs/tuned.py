@@ -52,11 +52,14 @@ class Asked:
     allow: tuple[str, ...]
 
     def objective(self) -> Objective:
-        """As many users as nothing else says. LabError 2 for both kinds of load."""
+        """As many users as nothing else says. LabError 2 for both kinds of load, and for a p95 under none."""
         if self.users and self.rate:
             raise LabError("lab tune takes --users or --rate, not both", "a closed loop, or arrivals by a schedule", 2)
         if not all(map(math.isfinite, (self.rate, self.p95_ms, self.memory_mb))):
             raise LabError("--rate, --p95-ms and --memory-mb are numbers", "leave out what is no limit", 2)
+        if self.p95_ms and not (self.rate or self.users):
+            hint = "--rate R: arrivals that wait for nobody; or --users N, who ask later when they are answered later"
+            raise LabError("--p95-ms is a limit under a load, and none is named", hint, 2)
         users = 0 if self.rate else self.users or USERS
         return Objective(users, self.rate, self.p95_ms, self.memory_mb)
 
