@@ -39,7 +39,7 @@ scale: ## change worker counts live: make scale SERVICE=flask WORKERS=4
 status: ## every worker: requests/s, share, in flight, queue, CPU, memory
 	@./lab status
 
-test: $(READY) ## the tests: real servers, no container, no browser, no long load (8 minutes at most)
+test: $(READY) ## the tests: real servers, no container, no browser, no long load (8 to 12 minutes on two cores)
 	@$(CLEAN) $(BIN)/python -m pytest -q -m "not long and not containers" -n 3 --dist loadfile
 
 test-long: $(READY) ## the suites that need a whole lab under load, or minutes
