@@ -184,7 +184,8 @@ def test_a_project_of_another_name_is_found_by_its_folder_if_it_is_what_answers(
     port = free_port()
     target = read(written(shop, toml(port)))
     by_folder = f"label={PROJECT}.working_dir={shop}"
-    path = played(tmp_path, os.getpid(), "a1", labels={PROJECT: "market"}, ports={8000: port}, project=by_folder)
+    labels = {PROJECT: "market", compose.SERVICE: "orders"}
+    path = played(tmp_path, os.getpid(), "a1", labels=labels, ports={8000: port}, project=by_folder)
     project, (container,) = compose.running(target, with_docker(environment, path))
     assert (project.words, container.id, container.port) == (("--project-name", "market"), "a1", 8000)
     assert container.pid == os.getpid()

@@ -62,11 +62,14 @@ class Project:
         return self._inspected(self.ids())
 
     def of_its_folder(self) -> list[Container]:
-        """Those that serve there, of whatever project was started from its folder: it may have been given a name."""
-        wanted = {SERVICE: self.target.compose, FOLDER: str(self.folder), ONE_OFF: "False"}
+        """Those of the project that serves there and was started from its folder: it may have been given a name, and a
+        proxy of its own may be what is published.
+        """
+        wanted = {FOLDER: str(self.folder), ONE_OFF: "False"}
         filters = [word for label, value in wanted.items() for word in ("--filter", f"label={label}={value}")]
         found = self._inspected(sorted(self._docker("ps", "--quiet", *filters).split()))
-        return [one for one in found if one.port]  # whose else is what answers there?
+        there = {one.labels[PROJECT] for one in found if one.port}
+        return [one for one in found if one.labels[PROJECT] in there and one.labels[SERVICE] == self.target.compose]
 
     def up(self, setting: Setting, had: int, variables: Mapping[str, str], *how: str) -> None:
         """With as many containers as it has workers, or else as it had: without a word of them compose makes it one."""
