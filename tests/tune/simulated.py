@@ -133,6 +133,7 @@ class SimulatedRig:
     now: float = 0.0
     scaled: int = 0
     alive: int = 0
+    started: int = 0
     measured: list[tuple[Setting, float]] = field(default_factory=list)
     looked: list[tuple[Setting, float]] = field(default_factory=list)
     start_s: float = START_S
@@ -150,6 +151,7 @@ class SimulatedRig:
             raise LabError(f"{setting}: it does not start")
         self.now += self.start_s
         self.alive += 1
+        self.started += 1
         try:
             yield SimulatedService(self, setting)
         finally:

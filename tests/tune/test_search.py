@@ -21,7 +21,7 @@ from waitlab.tune.answer import Answer, answer
 from waitlab.tune.objective import Objective
 from waitlab.tune.page import page
 from waitlab.tune.predicted import POOL
-from waitlab.tune.run import SECONDS, Budget, Step, tune, windows
+from waitlab.tune.run import SECONDS, Bench, Budget, Step, tune, windows
 from waitlab.tune.search import Knowledge, following
 
 GUNICORN = Choices((1, 2, 3, 4, 6, 8, 12, 16), ("sync", "gthread"), (1, 4, 8, 16, 32, 64))
@@ -235,9 +235,17 @@ def test_no_setting_meets_it_is_an_answer(objective: Objective, stands: str) -> 
     assert record.as_json(found)["nearest"]["misses"] == list(found.in_the_way)
 
 
-def test_workers_change_live_where_the_server_can() -> None:
+def test_workers_go_live_where_the_server_can_and_come_by_a_start() -> None:
+    """One that is added to others gets few connections: what is measured then is no service that is started so."""
+    rig = SimulatedRig(Application(0.2, 0.001))
+    with Bench(cast("Rig", rig)) as bench:
+        for workers in (1, 3, 2, 4):
+            bench.measure(Setting(workers), 10, 0.0, 1.0)
+    assert (rig.started, rig.scaled) == (3, 1)
+
+
+def test_a_server_that_takes_no_number_live_gives_the_same_answer() -> None:
     _, rig = tuned(Application(0.2, 0.001, room=40), UVICORN)
-    assert rig.scaled > 0
     _, other = tuned(Application(0.2, 0.001, room=40), UVICORN, is_live=False)
     assert {one for one, _ in rig.measured} == {one for one, _ in other.measured}
 

@@ -85,7 +85,7 @@ def answer(target: Target, known: Knowledge, seconds: float, is_whole: bool) -> 
         rule_of_thumb=limits.rule_of_thumb(chosen.setting, known) if chosen else "",
         margins=limits.margins(chosen.achieved, found, known) if chosen and chosen.achieved and found else {},
         scalability=_scalability(chosen, known, predictions) if chosen else None,
-        doubts=tuple(_all_doubts(known, choice, len(left))),
+        doubts=(*_all_doubts(known, choice, len(left)), *_unlike(target, known, choice)),
         command=target.typed(chosen.setting) if chosen and (target.words or target.compose) else "",
         variables=target.variables(chosen.setting) if chosen else {},
         seconds=seconds,
@@ -192,6 +192,14 @@ def _all_doubts(known: Knowledge, choice: Choice, left: int) -> Iterator[str]:
         yield f"{counted(left, 'candidates')} that could {could} could not be measured in time"
     if choice.recommended and known.objective.p95_ms:
         yield from _few(sum(one.answers for one in known.seen[choice.recommended]))
+
+
+def _unlike(target: Target, known: Knowledge, choice: Choice) -> Iterator[str]:
+    """A service that ran before could not be started anew for more workers."""
+    fewest = min((one.setting.workers for one in known.observations), default=0)
+    most = choice.recommended.workers if choice.recommended else 0
+    if target.kind == "running" and not target.compose and most > fewest:
+        yield "workers were added while it ran, and get few connections at first: started so, it may give more"
 
 
 def _first_line(words: str) -> str:

@@ -63,7 +63,9 @@ def windows(candidates: int) -> int:
 
 
 class Bench(AbstractContextManager["Bench"]):
-    """One service at a time, given more or fewer workers live where that is all that changes and the server can."""
+    """One service at a time. Workers are taken away live where the server can. A service that needs more is started
+    anew where it is ours to start: a worker that is added gets few connections, since its elders accept faster.
+    """
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
@@ -80,7 +82,7 @@ class Bench(AbstractContextManager["Bench"]):
     def _serving(self, setting: Setting) -> Service:
         if self._service and self._setting == setting:
             return self._service
-        if self._service and self._differs_in_workers(setting):
+        if self._service and self._takes_workers_away(setting):
             self._is_live = self._service.scale(setting.workers)
             if self._is_live:
                 self._setting = setting
@@ -92,15 +94,12 @@ class Bench(AbstractContextManager["Bench"]):
 
     def starts(self, setting: Setting) -> bool:
         """Whether this setting has to be started: until it took another number of workers live, for that too."""
-        return self._setting != setting and not (self._is_live and self._differs_in_workers(setting))
+        return self._setting != setting and not (self._is_live and self._takes_workers_away(setting))
 
-    def _differs_in_workers(self, setting: Setting) -> bool:
+    def _takes_workers_away(self, setting: Setting) -> bool:
+        """Whether that is all it takes."""
         mine = self._setting
-        return mine is not None and (mine.worker_class, mine.threads, mine.pool_size) == (
-            setting.worker_class,
-            setting.threads,
-            setting.pool_size,
-        )
+        return mine is not None and mine.workers > setting.workers and replace(mine, workers=setting.workers) == setting
 
     def close(self) -> None:
         """End the service that runs."""
@@ -254,7 +253,8 @@ class _Tuning:
         """Whether another window fits into the budget, with the queue that has to fill before it."""
         if self.known.windows >= self.budget.windows:
             return False
-        if self.bench.starts(setting) and self.budget.left_s + GRACE_S < _longest_start_s(setting):
+        is_new = setting not in self.known.seen  # one that has started will again
+        if is_new and self.bench.starts(setting) and self.budget.left_s + GRACE_S < _longest_start_s(setting):
             return False
         expected = self.known.predictions()[setting]
         usual = max(self.took[-3:], default=FIRST_GUESS_S)
