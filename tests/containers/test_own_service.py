@@ -65,7 +65,7 @@ question = "What do they make of eight users?"
 [load]
 users = 8
 seconds = 2
-repeats = 3
+repeats = 1
 
 [arms.orders]
 service = "lab.toml"
@@ -191,11 +191,11 @@ def test_an_experiment_on_a_compose_service_is_measured_and_judged(shop: Shop) -
     shop.compose("up", "--detach")
     wait_for(shop.answers, "an answer")
     before = shop.as_it_runs()
-    found = shop.lab("run", "./threads.toml", codes=(0, 120))  # 120: the machine is too crowded to confirm anything
+    found = shop.lab("run", "./threads.toml", codes=(120,))  # one repeat confirms nothing
     (judged,) = found["predictions"]
-    assert judged["verdict"] != "refuted", judged
-    assert len(judged["measured"]) == 3
-    assert all(50 < one < 100 for one in judged["measured"]), "the four threads that it asks for, not the one it had"
+    assert judged["verdict"] == "inconclusive"
+    (measured,) = judged["measured"]
+    assert 50 < measured < 100, "with the four threads that it asks for, not the one it had"
     assert shop.as_it_runs() == before
 
 
@@ -212,7 +212,7 @@ def test_the_wrapped_service_of_the_page_is_seen_and_diagnosed(lab: Lab, shop: S
     wrapped.compose("up", "--detach")
     wait_for(wrapped.answers, "an answer")
     wait_for(lambda: {worker for _, worker in lab.seen("orders")}, "a worker in Prometheus", 30)
-    ends = time.monotonic() + 25
+    ends = time.monotonic() + 20
 
     def ask() -> None:
         with closing(http.client.HTTPConnection("127.0.0.1", shop.port, timeout=10)) as connection:
