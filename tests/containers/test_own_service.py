@@ -94,9 +94,9 @@ class Shop:
         command = ["docker", "compose", "--project-name", self.name, *given, *words]
         return self.run(command, {**kept_environment(), **variables})
 
-    def lab(self, *words: str, codes: tuple[int, ...] = (0,)) -> Any:
+    def lab(self, *words: str, codes: tuple[int, ...] = (0,), **variables: str) -> Any:
         """What ./lab prints as JSON, asked in a shell that knows nothing of how the service was started."""
-        environment = {**kept_environment(), "LAB_RESULTS": str(self.folder / "results")}
+        environment = {**kept_environment(), "LAB_RESULTS": str(self.folder / "results"), **variables}
         return json.loads(self.run([LAB, *words, "--json"], environment, codes))
 
     def run(self, command: list[str], environment: Mapping[str, str], codes: tuple[int, ...] = (0,)) -> str:
@@ -212,7 +212,8 @@ def test_the_wrapped_service_of_the_page_is_seen_and_diagnosed(lab: Lab, shop: S
     wrapped.compose("up", "--detach")
     wait_for(wrapped.answers, "an answer")
     wait_for(lambda: {worker for _, worker in lab.seen("orders")}, "a worker in Prometheus", 30)
-    ends = time.monotonic() + 20
+    (shop.folder / "lab.toml").write_text(TOML.format(port=shop.port, how=VARIABLES))
+    ends = time.monotonic() + 30
 
     def ask() -> None:
         with closing(http.client.HTTPConnection("127.0.0.1", shop.port, timeout=10)) as connection:
@@ -225,12 +226,15 @@ def test_the_wrapped_service_of_the_page_is_seen_and_diagnosed(lab: Lab, shop: S
         one.start()
     try:
         time.sleep(6)  # until Prometheus has looked at it twice
-        done = lab("diagnose", "orders", "--json")
+        found = wrapped.lab("diagnose", "orders", **lab.environment)
+        outside = wrapped.lab("diagnose", "lab.toml", codes=(0, 120), RUNTIME="local")
     finally:
         for one in clients:
             one.join()
-    found = json.loads(done.stdout)
-    assert found["limit"] == "workers or threads exhausted", done.stdout
+    assert found["limit"] == "workers or threads exhausted", found
+    assert [one["threads"]["size"] for one in found["figures"]["workers"]] == [2]
+    assert outside["limit"] in ("workers or threads exhausted", "cannot tell"), outside
+    assert len(outside["figures"]["workers"]) == 1, "its process is found by its container"
     page = shop.folder / "panels.html"
     assert lab("panels", "--since", "2m", "-o", str(page)).returncode == 0
     assert "orders" in page.read_text()
