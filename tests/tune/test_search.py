@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 import simulated
-from simulated import Application, SimulatedRig, best, memory, truth
+from simulated import Application, SimulatedRig, best, memory, observe, truth
 
 from tests.pages import parsed
 from waitlab.errors import LabError
@@ -22,7 +22,7 @@ from waitlab.tune.objective import Objective
 from waitlab.tune.page import page
 from waitlab.tune.predicted import POOL
 from waitlab.tune.run import SECONDS, Bench, Budget, Step, tune, windows
-from waitlab.tune.search import Knowledge, following
+from waitlab.tune.search import Knowledge, following, mattering
 
 GUNICORN = Choices((1, 2, 3, 4, 6, 8, 12, 16), ("sync", "gthread"), (1, 4, 8, 16, 32, 64))
 UVICORN = Choices((1, 2, 3, 4, 6, 8, 12, 16), ("asgi",))
@@ -557,3 +557,18 @@ def test_a_p95_of_few_answers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     seen_as(monkeypatch, lambda one: replace(one, answers=30))
     found, _ = tuned(IO, GUNICORN, Objective(rate=3, p95_ms=300))
     assert "p95 is of 90 answers" in found.doubts[-1]
+
+
+def test_a_cheaper_setting_is_not_ruled_out_by_what_its_kin_showed_in_a_slow_minute() -> None:
+    few, many, dear = Setting(1, "gthread", 1), Setting(1, "gthread", 8), Setting(2, "sync", 1)
+    dearer, two = Setting(3, "gthread", 1), Setting(1, "gthread", 2)
+    known = Knowledge(Objective(users=20), 1.0, (few, two, many, dear, dearer))
+    quick, slow = Application(0.0, 0.011), Application(0.0, 0.0127)
+    known.probes = [observe(quick, dear, 1, 0.0, 3.0, random.Random(1))]
+    known.seen = {
+        many: [observe(slow, many, 20, 0.0, 3.0, random.Random(1))],
+        dear: [observe(quick, dear, 20, 0.0, 3.0, random.Random(1))] * 3,
+    }
+    assert mattering(known) == {few, two}
+    known.seen[many] = [observe(Application(0.0, 0.022), many, 20, 0.0, 3.0, random.Random(1))]
+    assert not mattering(known), "half as much is no slow minute"

@@ -3,6 +3,8 @@
 A setting that was not measured matters as long as it could be better than the best by more than anybody would act upon,
 or as good and cheaper. What it could be at most are the laws' bounds, with demands as measured, and what its own kin
 have shown: twice as many workers or threads give at most twice as much, and each further one no more than the last.
+What the others showed may have been shown in a slow minute, so that a cheaper setting is measured unless it is clearly
+below; a dearer one has to promise more.
 """
 
 import math
@@ -17,6 +19,9 @@ from waitlab.tune.demands import Demands, demands, known_places
 from waitlab.tune.objective import PRACTICALLY, Objective, misses
 from waitlab.tune.predicted import LOAD, Predicted, can_meet, meets, predict
 
+ASIDE = (
+    0.2  # CPU of its kin, a request: threads cost some of their own, and a shared host's speed changes by the minute
+)
 NOISE = 1.03  # of a throughput, by which the line through two of them may be too low
 NEAR = 0.15  # of an objective, that a window may miss by chance
 FAR_BELOW, ALIKE, VARIED, FEWEST_ALIKE = 0.8, 1.1, 1.5, 3  # of a law; of each other; of what they should give
@@ -229,7 +234,7 @@ def _open(
             continue
         most = objective.value(predicted.ceiling_rps)
         is_cheaper = choice.recommended is None or costs[setting] < costs[choice.recommended]
-        if most >= (1 - PRACTICALLY) * top if is_cheaper else most > top / (1 - PRACTICALLY):
+        if most >= (1 - ASIDE) * top if is_cheaper else most > top / (1 - PRACTICALLY):
             yield setting
 
 
