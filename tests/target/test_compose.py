@@ -178,6 +178,25 @@ def test_a_service_comes_back_with_the_files_the_name_and_the_values_that_it_was
     assert changes(tmp_path) == [f"{up}2", f"{up}8"]
 
 
+def test_what_the_files_take_from_a_shell_is_what_it_was_when_the_service_was_started(
+    shop: Path, tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    """Though lab.toml says nothing of it, this shell does not have it, and not what means another thing inside."""
+    port, file = free_port(), tmp_path / "compose.yaml"
+    file.write_text("environment: {WORKERS: '${WORKERS:-2}', WHERE: '$PATH'}\ncommand: [sh, -c, serve $$THREADS]\n")
+    labels = {PROJECT: "market", f"{PROJECT}.working_dir": str(tmp_path), f"{PROJECT}.config_files": str(file)}
+    with running(shop, port) as pid:
+        variables = {"WORKERS": "8", "PATH": "/nowhere", "THREADS": "4"}
+        path = played(tmp_path, pid, "a1", labels=labels, variables=variables)
+        surroundings = {**with_docker(environment, path), "WORKERS": "5"}
+        measures = rig(read(written(shop, toml(port))), None, (), surroundings)
+        with measures as placed, placed.serve(Setting(2)) as service:
+            assert isinstance(service, compose.Composed)
+            kept = service.project.environment
+            assert (kept["WORKERS"], kept["PATH"], kept.get("THREADS")) == ("8", surroundings["PATH"], None)
+    assert [line.rpartition(" ")[2] for line in changes(tmp_path)] == ["WORKERS=8"] * 2
+
+
 def test_a_project_of_another_name_is_found_by_its_folder_if_it_is_what_answers(
     shop: Path, tmp_path: Path, environment: Mapping[str, str]
 ) -> None:

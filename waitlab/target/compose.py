@@ -8,6 +8,7 @@ the files, the wrapper and the values that it had, whatever this shell would hav
 """
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -26,6 +27,8 @@ from waitlab.target.target import Target
 
 SECONDS = 300.0  # an image may have to be built
 POLL_SECONDS = 0.2
+VARIABLE = re.compile(r"(?<!\$)\$\{?([A-Za-z_]\w*)")  # what compose fills in from the shell it is called in
+OURS = re.compile("(PATH|HOME|DOCKER_.*|COMPOSE_.*)$")  # means something else in a container than to who calls docker
 # Labels that compose gives its containers.
 PROJECT, SERVICE, ONE_OFF = (f"com.docker.compose.{name}" for name in ("project", "service", "oneoff"))
 FOLDER, FILES, ENVIRONMENT_FILES = (f"{PROJECT}.{name}" for name in ("working_dir", "config_files", "environment_file"))
@@ -172,7 +175,7 @@ def composed(target: Target, around: Around, inherited: Mapping[str, str]) -> It
     project, containers = running(target, inherited)
     if why := starting.ailment(target.url + target.health):
         raise _down(target, why)
-    had, variables = len(containers), containers[0].variables
+    had = len(containers)
     as_it_is = Setting(had if target.has_replicas else 0)
     service = Composed(target, as_it_is, target.url, None, around, lambda: "", project=project, had=had)
     service.look_into(containers)
@@ -180,7 +183,7 @@ def composed(target: Target, around: Around, inherited: Mapping[str, str]) -> It
         yield service
     finally:
         if service.is_changed:
-            project.up(as_it_is, had, {name: variables[name] for name in target.given if name in variables})
+            project.up(as_it_is, had, {})
             _ailment(target)  # whoever comes next finds it serving
 
 
@@ -202,11 +205,12 @@ def running(target: Target, environment: Mapping[str, str]) -> tuple[Project, li
     if len(names := {one.labels.get(PROJECT, "") for one in containers}) > 1:
         message = f"{target.compose} runs in several projects: {', '.join(sorted(names))}"
         raise LabError(message, f"say which: COMPOSE_PROJECT_NAME={min(names)}", 122)
-    return _as_started(project, containers[0].labels), containers
+    return _as_started(project, containers[0]), containers
 
 
-def _as_started(project: Project, labels: Mapping[str, str]) -> Project:
-    """The same with what compose was told when these containers were made. LabError 122 where that cannot be again."""
+def _as_started(project: Project, container: Container) -> Project:
+    """The same with what compose was told when this was made. LabError 122 where that cannot be again."""
+    labels = container.labels
     folder = Path(labels.get(FOLDER) or project.folder)
     given = [
         *([("--project-name", labels[PROJECT])] if PROJECT in labels else []),
@@ -218,7 +222,19 @@ def _as_started(project: Project, labels: Mapping[str, str]) -> Project:
         if option != "--project-name" and not Path(value).exists():
             message = f"{project.target.compose} was started with {value}, which is gone: it could not be given back"
             raise LabError(message, f"start it from what is there: {_how_to_start(project.target)}", 122)
-    return replace(project, folder=folder, words=tuple(word for option in given for word in option))
+    files = (_text(value) for option, value in given if option == "--file")
+    named = {*project.target.given, *(name for text in files for name in VARIABLE.findall(text))}
+    kept = {name: value for name, value in container.variables.items() if name in named and not OURS.match(name)}
+    words = tuple(word for option in given for word in option)
+    return replace(project, folder=folder, words=words, environment={**project.environment, **kept})
+
+
+def _text(file: str) -> str:
+    """What is in it; of one that may not be read compose itself will say so."""
+    try:
+        return Path(file).read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _container(name: str, told: Mapping[str, Any], published: int) -> Container:
