@@ -7,7 +7,7 @@ value analysis, Reiser and Lavenberg 1980), so that the middle of both is expect
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from waitlab.capacity import added, counted, figure, seconds
@@ -22,6 +22,7 @@ UNITS = {"sync": "workers", "gthread": "threads", "gevent": "greenlets"}  # of t
 HARDLY = 0.95
 UNSTABLE = 0.999  # of a capacity: beyond it a queue has no mean
 LENIENT = 1.1  # a mean may be a little above what most requests need
+ASIDE = 0.2  # of what was seen: so far off may be a slow minute of a shared host, or CPU that threads cost their kin
 SEEN = 1.03  # of what was seen: it may be as much more
 TAIL_OF_WAIT = 3.0  # 95 % of exponential waits are below three of their means: ln 20
 
@@ -38,7 +39,8 @@ class Bound:
 @dataclass(frozen=True)
 class Predicted:
     """One setting's. `bounds`: the tightest first. `throughput_rps` is the law's, `expected_rps` what is likely near a
-    knee, `ceiling_rps` what it cannot be above. Response times are for what is expected.
+    knee, `ceiling_rps` what it cannot be above, `at_best_rps` what not even in a better minute. Response times are for
+    what is expected.
     """
 
     setting: Setting
@@ -46,6 +48,7 @@ class Predicted:
     throughput_rps: float
     expected_rps: float
     ceiling_rps: float
+    at_best_rps: float
     own_ms: float  # what a request takes without any queue
     usual_ms: float  # what half of the requests take at most, without any queue
     mean_ms: float
@@ -62,12 +65,14 @@ def predict(setting: Setting, demands: Demands, objective: Objective, cores: flo
     law = min(bound.per_s for bound in limits)
     expected = (law + _exponential(setting, demands, objective, cores, law)) / 2
     mean_s, p95_s = _response(setting, demands, objective, cores, expected)
+    quicker = replace(demands, least_cpu_s=(1 - ASIDE) * demands.least_cpu_s)
     return Predicted(
         setting=setting,
         bounds=limits,
         throughput_rps=law,
         expected_rps=expected,
         ceiling_rps=_ceiling(setting, demands, objective, cores),
+        at_best_rps=_ceiling(setting, quicker, objective, cores),
         own_ms=(demands.wait_s + demands.cpu_s) * 1000,
         usual_ms=max(0.0, demands.wait_s + demands.cpu_s - demands.skew_s) * 1000,
         mean_ms=mean_s * 1000,

@@ -3,8 +3,8 @@
 A setting that was not measured matters as long as it could be better than the best by more than anybody would act upon,
 or as good and cheaper. What it could be at most are the laws' bounds, with demands as measured, and what its own kin
 have shown: twice as many workers or threads give at most twice as much, and each further one no more than the last.
-What the others showed may have been shown in a slow minute, so that a cheaper setting is measured unless it is clearly
-below; a dearer one has to promise more.
+CPU that others took may have been taken in a slow minute: a cheaper setting gets the benefit of the doubt, a dearer one
+has to promise more.
 """
 
 import math
@@ -17,16 +17,13 @@ from waitlab.target.settings import Setting
 from waitlab.tune.choose import Choice, Standing, choose
 from waitlab.tune.demands import Demands, demands, known_places
 from waitlab.tune.objective import PRACTICALLY, Objective, misses
-from waitlab.tune.predicted import LOAD, Predicted, can_meet, meets, predict
+from waitlab.tune.predicted import ASIDE, LOAD, Predicted, can_meet, meets, predict
 
-ASIDE = (
-    0.2  # CPU of its kin, a request: threads cost some of their own, and a shared host's speed changes by the minute
-)
 NOISE = 1.03  # of a throughput, by which the line through two of them may be too low
 NEAR = 0.15  # of an objective, that a window may miss by chance
 FAR_BELOW, ALIKE, VARIED, FEWEST_ALIKE = 0.8, 1.1, 1.5, 3  # of a law; of each other; of what they should give
 UNLIKELY = 0.8  # worth of a setting that is not expected to meet the objective
-MOST_FINALISTS, FAR_BEHIND = 4, 0.85
+MOST_FINALISTS = 4
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 5
 FEW_USERS = 8  # who show whether a worker has room for more than one request
 
@@ -151,7 +148,7 @@ def finalists(choice: Choice) -> list[Setting]:
     """Those between which the decision is: the recommended, and what was not far behind the top, nearest first."""
     if choice.recommended is None:
         return [choice.nearest] if choice.nearest else []
-    others = [one for one in choice.standings if one.setting != choice.recommended and one.ratio >= FAR_BEHIND]
+    others = [one for one in choice.standings if one.setting != choice.recommended and one.ratio >= 1 - ASIDE]
     others.sort(key=lambda one: (one.verdict != "best", -one.ratio))
     return [choice.recommended, *(one.setting for one in others[: MOST_FINALISTS - 1])]
 
@@ -199,8 +196,9 @@ def shared(laws: Mapping[Setting, Predicted], means: Mapping[Setting, float]) ->
 
 def _held(predicted: Predicted, most: float) -> Predicted:
     """With the ceiling that was seen."""
-    most = min(predicted.ceiling_rps, most)
-    return replace(predicted, ceiling_rps=most, expected_rps=min(predicted.expected_rps, most))
+    ceiling_rps, at_best_rps = min(predicted.ceiling_rps, most), min(predicted.at_best_rps, most)
+    expected_rps = min(predicted.expected_rps, ceiling_rps)
+    return replace(predicted, ceiling_rps=ceiling_rps, at_best_rps=at_best_rps, expected_rps=expected_rps)
 
 
 def _line(setting: Setting, name: str, means: Mapping[Setting, float]) -> list[tuple[int, float]]:
@@ -232,9 +230,9 @@ def _open(
             continue
         if any(_is_below(setting, other) for other in _too_small(known)):
             continue
-        most = objective.value(predicted.ceiling_rps)
         is_cheaper = choice.recommended is None or costs[setting] < costs[choice.recommended]
-        if most >= (1 - ASIDE) * top if is_cheaper else most > top / (1 - PRACTICALLY):
+        most = objective.value(predicted.at_best_rps if is_cheaper else predicted.ceiling_rps)
+        if most >= (1 - PRACTICALLY) * top if is_cheaper else most > top / (1 - PRACTICALLY):
             yield setting
 
 
