@@ -67,7 +67,8 @@ def _row(table: Table, case: Case) -> bool:
     ]
     found = [_setting(one["recommendation"]) for one in tunings]
     final = _final(case, sweep.top, found)
-    ratios = [final[one].ratio / final[sweep.top].ratio if one and sweep.top else 0.0 for one in found]
+    best = final[sweep.top].ratio if sweep.top in final else 0.0
+    ratios = [final[one].ratio / best if best and one in final else 0.0 for one in found]
     usual = max(set(found), key=found.count)
     alike = sum(one == usual or (one in final and final[one].verdict == "best") for one in found)
     windows, seconds = max(one["windows"] for one in tunings), max(one["seconds"] for one in tunings)
@@ -76,8 +77,8 @@ def _row(table: Table, case: Case) -> bool:
     held = min(ratios) >= WITHIN and fits and alike >= FEWEST_ALIKE and within
     often = sorted(dict(zip(found, ratios, strict=True)).items(), key=lambda one: found.count(one[0]), reverse=True)
     counted = ", ".join(f"{found.count(one)} x {one}: {ratio:.1%}" for one, ratio in often)
-    best = f"{sweep.top}: {sweep.of(sweep.top).throughput_rps:.1f}/s" if sweep.top else "none"
-    table.add_row(case.name, best, counted, f"{alike} of {TUNINGS}", str(windows), f"{seconds:.0f}", str(held))
+    top = f"{sweep.top}: {sweep.of(sweep.top).throughput_rps:.1f}/s" if sweep.top else "none"
+    table.add_row(case.name, top, counted, f"{alike} of {TUNINGS}", str(windows), f"{seconds:.0f}", str(held))
     return held
 
 

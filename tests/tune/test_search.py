@@ -572,3 +572,20 @@ def test_a_cheaper_setting_is_not_ruled_out_by_what_its_kin_showed_in_a_slow_min
     assert mattering(known) == {few, two}
     known.seen[many] = [observe(Application(0.0, 0.022), many, 20, 0.0, 3.0, random.Random(1))]
     assert not mattering(known), "half as much is no slow minute"
+
+
+@pytest.mark.parametrize(
+    ("kind", "composed", "is_told"), [("running", "", True), ("running", "orders", False), ("command", "", False)]
+)
+def test_workers_that_were_added_to_a_service_that_runs_are_told(kind: Any, composed: str, is_told: bool) -> None:
+    known = Knowledge(USERS, 1.0, Choices((1, 2), ("sync",)).settings())
+    rig = SimulatedRig(Application(0.2, 0.001))
+    with rig.serve(known.candidates[0]) as service:
+        for one in known.candidates:
+            service.setting = one
+            known.seen[one] = [service.measure(users=100, seconds=3)] * 3
+    target = Target("orders", cast(Any, None), "/", Choices(), kind, words="serve", compose=composed)
+    found = answer(target, known, 1.0, is_whole=True)
+    assert found.recommended
+    assert found.recommended.setting.workers == 2
+    assert any("workers were added while it ran" in one for one in found.doubts) is is_told
