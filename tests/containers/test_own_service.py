@@ -108,7 +108,8 @@ class Shop:
 
     def as_it_runs(self) -> list[tuple[str, str, str]]:
         """Of each of its containers: its files, and the two values."""
-        told = json.loads(subprocess.check_output(["docker", "inspect", *self.compose("ps", "-q", "orders").split()]))
+        ids = self.compose("ps", "-q", "orders").split()
+        told = json.loads(self.run(["docker", "inspect", *ids], kept_environment()))
         found = []
         for one in told:
             values = dict(line.split("=", 1) for line in one["Config"]["Env"])

@@ -1,21 +1,40 @@
-"""A service that is simulated event by event, in the place of a rig: it shares no line with the laws."""
+"""A rig whose service is simulated event by event and shares no line with the laws, and its tuning."""
 
 import heapq
 import math
 import random
+import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
+from pathlib import Path
 from statistics import fmean
+from typing import Any, cast
+
+import pytest
 
 from waitlab.errors import LabError
 from waitlab.runner.cores import Share
-from waitlab.target.observation import Observation
-from waitlab.target.settings import Setting
-from waitlab.tune.run import LOOK_S
+from waitlab.target import Choices, Observation, Rig, Setting, Target
+from waitlab.tune.answer import Answer, answer
+from waitlab.tune.objective import Objective
+from waitlab.tune.run import LOOK_S, SECONDS, Budget, tune, windows
+from waitlab.tune.search import Knowledge
 
+GUNICORN = Choices((1, 2, 3, 4, 6, 8, 12, 16), ("sync", "gthread"), (1, 4, 8, 16, 32, 64))
+UVICORN = Choices((1, 2, 3, 4, 6, 8, 12, 16), ("asgi",))
+POOLED = replace(UVICORN, pool_size=(2, 5, 10, 20))
+USERS = Objective(users=100)
+ORDERS = Target(
+    name="orders",
+    directory=Path(),
+    health="/",
+    choices=Choices(),
+    kind="command",
+    words="gunicorn shop:app --workers {workers} --worker-class {worker_class} --threads {threads}",
+)
 START_S, LIVE_S, ANSWERS = 1.5, 0.3, 400
 ONE_CLASS_MB = {"sync": 16.0, "gthread": 17.0, "gevent": 22.0, "asgi": 29.0}
 
@@ -41,6 +60,9 @@ class Application:
     own: int = 1
     has_pool: bool = False
     contention: float = 0.0
+
+
+IO, COMPUTING, MIXED = Application(0.2, 0.001), Application(0.0, 0.01), Application(0.1, 0.01)
 
 
 def places(application: Application, setting: Setting) -> float:
@@ -206,3 +228,22 @@ def best(application: Application, settings: tuple[Setting, ...], users: int) ->
 def truth(application: Application, setting: Setting, users: int) -> float:
     quiet = replace(application, noise=0.0, errors=0.0)
     return observe(quiet, setting, users, 0.0, 4.0, random.Random(0)).throughput_rps
+
+
+def tuned(
+    application: Application, choices: Choices, objective: Objective = USERS, seed: int = 1, **how: Any
+) -> tuple[Answer, SimulatedRig]:
+    """The answer of a whole tuning, and the rig that it used."""
+    rig = SimulatedRig(application, seed, **how)
+    candidates = choices.settings()
+    known = Knowledge(objective, float(application.cores), candidates)
+    budget = Budget(SECONDS, windows(len(candidates)), 0.0, lambda: rig.now)
+    is_whole = tune(known, cast(Rig, rig), lambda step: None, budget)
+    assert rig.alive == 0
+    return answer(replace(ORDERS, choices=choices), known, rig.now, is_whole), rig
+
+
+def seen_as(monkeypatch: pytest.MonkeyPatch, change: Callable[[Observation], Observation]) -> None:
+    """Each window as it would be seen if it were otherwise."""
+    plain = observe
+    monkeypatch.setattr(sys.modules[__name__], "observe", lambda *how: change(plain(*how)))

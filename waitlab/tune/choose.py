@@ -100,16 +100,21 @@ def _ratios(
     """
     if top is None:
         return {}
-    apart = {
-        setting: [own - best for own, best in zip(worth[setting], worth[top], strict=False)]
-        for setting in fit
-        if setting != top
-    }
+    apart = {setting: _apart(worth[setting], worth[top]) for setting in fit if setting != top}
     if any(len(each) > 1 for each in apart.values()):
         found = dict(zip(apart, statistics.pooled(list(apart.values())), strict=True))
     else:
         found = {setting: Estimate(fmean(each), math.inf, 1) for setting, each in apart.items()}
     return {top: Estimate(0.0, 0.0, 1), **found}
+
+
+def _apart(own: list[float], best: list[float]) -> list[float]:
+    """Round by round. What was measured once met the top in no round, and the top became it by a window that may have
+    been a lucky one: so all that the top gave counts.
+    """
+    if len(own) == 1:
+        return [own[0] - fmean(best)]
+    return [mine - others for mine, others in zip(own, best, strict=False)]
 
 
 def _standing(

@@ -145,10 +145,13 @@ def mattering(known: Knowledge) -> frozenset[Setting]:
 
 
 def finalists(choice: Choice) -> list[Setting]:
-    """Those between which the decision is: the recommended, and what was not far behind the top, nearest first."""
+    """Those between which the decision is: the recommended, and what was not far behind the top or, once it met it in a
+    round, is not shown worse; nearest first.
+    """
     if choice.recommended is None:
         return [choice.nearest] if choice.nearest else []
-    others = [one for one in choice.standings if one.setting != choice.recommended and one.ratio >= 1 - ASIDE]
+    near = [one for one in choice.standings if one.ratio >= 1 - ASIDE or (one.windows > 1 and one.verdict == "best")]
+    others = [one for one in near if one.setting != choice.recommended]
     others.sort(key=lambda one: (one.verdict != "best", -one.ratio))
     return [choice.recommended, *(one.setting for one in others[: MOST_FINALISTS - 1])]
 
