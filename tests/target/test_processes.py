@@ -80,3 +80,27 @@ def test_the_accept_queue_of_a_port_counts_who_waits() -> None:
     assert processes.holders(port) == ()
     assert processes.accept_queue(port) is None
     assert processes.master(port) is None
+
+
+SERVER = """
+import os, time
+print(*[pid for pid in (os.fork(), os.fork()) if pid], flush=True)
+time.sleep(60)
+"""
+
+
+def test_who_only_hands_its_socket_to_a_server_is_no_server() -> None:
+    """As `lab serve` does: this process holds the socket, and so do the server that it starts and what that forks."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        command = [sys.executable, "-c", SERVER]
+        with subprocess.Popen(command, pass_fds=[listening.fileno()], stdout=subprocess.PIPE, process_group=0) as one:
+            try:
+                wait_for(lambda: processes.workers(port, os.getpid()) == 2, "two that were forked")
+                assert processes.master(port) == os.getpid()
+                held = processes.holders(port)
+                assert processes.server(os.getpid(), held) == one.pid
+                assert one.pid not in {found.pid for found in processes.accepting(port, os.getpid())}
+                assert processes.server(one.pid, held) == one.pid, "what was forked is a worker, whatever it forks"
+            finally:
+                os.killpg(one.pid, signal.SIGKILL)

@@ -20,14 +20,14 @@ _LOCK_IN = "futex_"
 
 
 def workers(port: int, of: int | str = "self") -> list[int]:
-    """The processes that accept connections on a port, in the network of process `of`: the children of its master that
+    """The processes that accept connections on a port, in the network of process `of`: the children of its server that
     hold it, or it alone.
 
     A master whose own loop accepts is alone, too: what it has forked holds the socket, and never uses it.
     """
     held = processes.holders(port, of)
     parents = {pid: _parent(pid) for pid in held}
-    masters = {pid for pid in held if parents[pid] not in held}
+    masters = {processes.server(pid, held) for pid in held if parents[pid] not in held}
     alone = {pid for pid in masters if has_loop(pid, port, of)}
     return sorted([*alone, *(pid for pid in held if parents[pid] in masters - alone)] or masters)
 

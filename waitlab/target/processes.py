@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,10 +95,23 @@ def master(port: int, of: int | str = "self") -> int | None:
     return next((pid for pid in held if pid in rows and int(rows[pid][_PARENT]) not in held), None)
 
 
+def server(pid: int, held: Collection[int]) -> int:
+    """Whose workers accept below `pid`, of those that hold the socket: it alone, or what it starts and hands the socket
+    to, as `lab serve` does. A worker that was forked is no server, whatever it forks itself.
+    """
+    rows = _rows()
+    while len(below := [one for one in held if one in rows and int(rows[one][_PARENT]) == pid]) == 1:
+        has_workers = any(int(rows[one][_PARENT]) == below[0] for one in held if one in rows)
+        if not has_workers or _was_forked(below[0], pid):
+            break
+        pid = below[0]
+    return pid
+
+
 def accepting(port: int, of: int) -> frozenset[Process]:
-    """Who accepts on this port: the children of its master that hold it, or it alone where it has none there."""
+    """Who accepts on this port: the children of its server that hold it, or it alone where it has none there."""
     held, rows = holders(port, of), _rows()
-    children = [pid for pid in held if pid in rows and int(rows[pid][_PARENT]) == of]
+    children = [pid for pid in held if pid in rows and int(rows[pid][_PARENT]) == server(of, held)]
     return frozenset(Process(pid, int(rows[pid][_BEGAN])) for pid in children or [of] if pid in rows)
 
 
@@ -114,6 +127,14 @@ def catches(pid: int, signal: int) -> bool:
     except OSError:
         return False
     return found is not None and bool(int(found[1], 16) >> (signal - 1) & 1)
+
+
+def _was_forked(pid: int, parent: int) -> bool:
+    """Whether it still is what its parent was, and no program of its own: each start lays its vector elsewhere."""
+    try:
+        return Path(f"/proc/{pid}/auxv").read_bytes() == Path(f"/proc/{parent}/auxv").read_bytes()
+    except OSError:
+        return True
 
 
 def _pids() -> list[int]:
