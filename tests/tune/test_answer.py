@@ -214,3 +214,18 @@ def test_workers_that_were_added_to_a_service_that_runs_are_told(kind: Any, comp
     assert found.recommended
     assert found.recommended.setting.workers == 2
     assert any("workers were added while it ran" in one for one in found.doubts) is is_told
+
+
+def test_what_gave_the_most_is_told_so_and_is_not_compared_with_itself() -> None:
+    cheap, dear = Setting(1, "sync"), Setting(2, "sync")
+    known = Knowledge(Objective(users=10), 1.0, (cheap, dear))
+    for one, rates in ((cheap, (98.0, 99.0, 98.0)), (dear, (99.0, 100.0, 100.0))):
+        window = observe(COMPUTING, one, 10, 0.0, 3.0, random.Random(1))
+        known.seen[one] = [replace(window, throughput_rps=rate) for rate in rates]
+    found = answer(ORDERS, known, 1.0, is_whole=True)
+    assert found.recommended
+    assert found.recommended.setting == cheap
+    assert [row.why for row in found.candidates] == [
+        "recommended: the cheapest of the best",
+        "gave the most, and costs more",
+    ]

@@ -110,6 +110,8 @@ def _why(standing: Standing, choice: Choice, known: Knowledge) -> str:
         return "; ".join(miss.told for miss in standing.misses)
     if standing.setting == choice.recommended:
         return "recommended: the cheapest of the best" if len(choice.best) > 1 else "recommended"
+    if standing.setting == choice.top:
+        return "gave the most, and costs more"
     away = f"{standing.ratio - 1:+.1%} of the best" + (" in one window" if standing.windows == 1 else "")
     if standing.low is not None and standing.high is not None:
         away += f" ({standing.low - 1:+.1%} to {standing.high - 1:+.1%})"
