@@ -206,6 +206,21 @@ def test_pools_that_would_not_show_lower_the_confidence_that_nothing_is_full() -
     assert not decide(seen(PLAIN, shows_pools=False)).doubts  # a worker with one thread needs one connection
 
 
+def test_full_workers_that_wait_for_somebody_who_may_be_full_are_less_sure() -> None:
+    full = outside(replace(PLAIN, has_loop=False), connections=replace(QUEUED, answering=1))
+    sure, calling = decide(full), decide(replace(full, callee="10.0.0.7:443", awaited=0.9))
+    assert sure.limit is calling.limit is Limit.WORKERS
+    assert calling.confidence < sure.confidence
+    assert "0.9 calls to 10.0.0.7:443" in calling.doubts[0]
+    assert not decide(replace(full, callee="10.0.0.7:443", awaited=0.3)).doubts
+
+
+def test_whom_requests_wait_for_is_told_where_more_does_not_show() -> None:
+    verdict = decide(outside(POLLING, callee="127.0.0.1:5432", awaited=3.0))
+    assert verdict.limit is Limit.UNKNOWN
+    assert any("3.0 calls to 127.0.0.1:5432" in one for one in verdict.doubts)
+
+
 def test_evidence_at_its_threshold_is_worth_less() -> None:
     barely = decide(seen(replace(LOOP, tokens=replace(FULL, waiting_ratio=0.65))))
     assert barely.limit is Limit.THREAD_POOL

@@ -30,6 +30,14 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """
+CALLING = """
+import os
+import urllib.request
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [urllib.request.urlopen(os.environ["CALLEE"]).read()]
+"""
 POOLED = """
 import threading
 import time
@@ -105,6 +113,17 @@ def test_a_pool_behind_threads_that_nobody_shows(tmp_path: Path) -> None:
         verdict = judged(url)
     assert verdict.limit is Limit.DATABASE, verdict
     assert Limit.WORKERS in [one.limit for one in verdict.also]
+
+
+def test_workers_that_wait_for_somebody_who_may_be_full_himself(
+    sync: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLEE", sync)
+    words = ("gunicorn", "stranger:app", "--workers", "4", "--bind", "127.0.0.1:{port}", "--control-socket", "own.ctl")
+    with served(tmp_path, CALLING, *words) as url, asked(url, "/", users=8):
+        verdict = judged(url)
+    assert verdict.limit is Limit.WORKERS, verdict
+    assert any(sync.removeprefix("http://") in one for one in verdict.doubts), verdict
 
 
 def test_a_blocked_loop(loop: str) -> None:

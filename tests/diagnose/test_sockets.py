@@ -1,5 +1,6 @@
 """The kernel's view of a port's connections, against connections whose state is known."""
 
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -66,6 +67,20 @@ def test_that_a_client_has_gone_is_nothing_to_read(listening: socket.socket) -> 
                 pass
         read = [served(listening.getsockname()[1])[port] for port in ports]
         assert [(one.unread, one.received) for one in read] == [(0, 0), (0, 9)]
+
+
+def test_calls_wait_for_an_answer_until_it_comes(listening: socket.socket) -> None:
+    with ExitStack() as opened:
+        calls = [opened.enter_context(socket.create_connection(listening.getsockname())) for _ in range(3)]
+        served = [opened.enter_context(listening.accept()[0]) for _ in calls]
+        for call in calls[1:]:
+            call.sendall(b"a request")
+        time.sleep(0.02)  # the clock of these figures has a grain of milliseconds
+        served[2].sendall(b"an answer")
+        time.sleep(0.02)
+        port = listening.getsockname()[1]
+        assert sockets.awaited(processes.sockets([os.getpid()]), but=port) == {f"127.0.0.1:{port}": 1}
+        assert not sockets.awaited(set(), but=port)
 
 
 def test_what_a_client_does_not_take_lies_unsent(listening: socket.socket) -> None:

@@ -56,6 +56,7 @@ def decide(seen: Figures) -> Verdict:
         *_noise(seen),
         *computing,
         *_held_by(first, seen),
+        *_called(first, seen),
         *(f"{other.limit.value}: {other.says[0]}" for other in rivals),
     )
     confidence = first.weight * DOUBT ** len(doubts)
@@ -70,6 +71,20 @@ def _held_by(first: Evidence, seen: Figures) -> tuple[str, ...]:
     may_wait = first.limit is Limit.THREAD_POOL or (first.limit is Limit.WORKERS and first.what == "threads")
     is_shown = all(one.at_work is not None for one in seen.workers)
     return () if is_shown or not may_wait else _unseen(seen)
+
+
+def _called(first: Evidence, seen: Figures) -> tuple[str, ...]:
+    """Whom what is full waits for: whether that is full itself, nobody says."""
+    places = [held for kind in ("tokens", "executor", "threads") if (held := seen.together(kind))]
+    answering = seen.connections.answering if seen.connections else 0.0
+    inside = max((held.used for held in places), default=answering)
+    if first.limit not in {Limit.THREAD_POOL, Limit.WORKERS} or not seen.awaited or seen.awaited < CALLING * inside:
+        return ()
+    return (f"{_calls(seen)}: if it serves no more at once, more places here change nothing",)
+
+
+def _calls(seen: Figures) -> str:
+    return f"{seen.awaited:.1f} calls to {seen.callee} wait for its answer"
 
 
 def _unknown(doubts: tuple[str, ...], found: list[Evidence]) -> Verdict:
@@ -121,6 +136,8 @@ def _blind(seen: Figures) -> tuple[str, ...]:
             "nothing that shows outside is full, and its workers take several requests at a time: where these wait "
             "shows inside only (`lab serve` starts it so)"
         )
+    if doubts and seen.awaited:
+        doubts.append(_calls(seen))
     calls, in_flight = seen.together("calls"), sum(one.in_flight or 0.0 for one in seen.workers)
     if calls and calls.used and calls.used >= CALLING * in_flight and seen.upstream is None:
         doubts.append(

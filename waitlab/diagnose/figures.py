@@ -84,7 +84,8 @@ class Figures:
     `cores_given`: what it may use. `busy_ratio`: how busy these cores were, with whatever; `steal_ratio`: of them what
     another virtual machine took. `generator_ratio`: of one core, what the busiest process that sends the load used.
     `upstream`: how many calls the outside world serves at once, where it says so (a size of 0: as many as come), and
-    how many of this service's are under way. `changed`: workers that came or went meanwhile.
+    how many of this service's are under way. `changed`: workers that came or went meanwhile. `callee`: where most of
+    its own calls go, and `awaited`: how many of these wait for their answer; only where its pools are not shown.
     """
 
     service: str
@@ -106,6 +107,8 @@ class Figures:
     generator: str = ""
     generator_ratio: float | None = None
     upstream: Places | None = None
+    callee: str = ""
+    awaited: float = 0.0
 
     def together(self, kind: str) -> Places | None:
         """The places of one kind of all workers; None where none has any."""

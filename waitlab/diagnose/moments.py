@@ -1,5 +1,6 @@
 """What each look at a service showed, and the figures that all of them together make."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -28,7 +29,8 @@ class Moment:
     which it waited for a core; `pids`: its process; `cores`: the ticks of the service's cores by mode; `senders`:
     what sends load, by thread where those compute at once -> its CPU seconds; `load_ratio`: of the load's own
     exporter, by process; `load_requests`: what it has asked this service; `pages_s`: how long its pages took;
-    `waiting`: who wait to be accepted, where the kernel tells no more than that.
+    `waiting`: who wait to be accepted, where the kernel tells no more than that; `awaited`: address -> its own calls
+    that wait for an answer.
     """
 
     at: float
@@ -47,6 +49,7 @@ class Moment:
     load_requests: float = 0.0
     pages_s: float = 0.0
     waiting: int | None = None
+    awaited: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def workers(self) -> frozenset[str]:
@@ -70,6 +73,8 @@ def figures(
     sender, ratio = _generator(moments)
     queues = [queue for moment in moments if (queue := _queue(moment)) is not None]
     connections = _connections(moments)
+    awaited = sum((Counter(moment.awaited) for moment in moments), Counter())
+    callee = max(awaited, key=lambda address: awaited[address], default="")
     return Figures(
         service=service,
         seconds=seconds,
@@ -90,6 +95,8 @@ def figures(
         generator=sender,
         generator_ratio=ratio,
         upstream=_upstream(moments, places),
+        callee=callee,
+        awaited=awaited[callee] / len(moments),
     )
 
 

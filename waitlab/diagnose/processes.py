@@ -103,6 +103,11 @@ def ready_s(pid: int) -> dict[str, float]:
     return {}
 
 
+def sockets(pids: Iterable[int]) -> set[int]:
+    """The inodes of all that these processes hold, of those that may be looked at."""
+    return {int(inode) for pid in pids for inode in ports.sockets(pid)}
+
+
 def holding(inodes: set[int], but: Iterable[int]) -> list[int]:
     """The processes that hold any of these sockets, without those of `but`."""
     wanted, mine = {str(inode) for inode in inodes}, {*but, os.getpid()}

@@ -3,9 +3,12 @@
 Nothing else tells without a service's help that its clients wait, or that it waits for them. Needs no rights.
 """
 
+import ipaddress
 import socket
 import struct
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 _SOCK_DIAG, _BY_FAMILY, _DONE, _ERROR = 4, 20, 3, 2
@@ -43,6 +46,11 @@ class Connection(NamedTuple):
         """Whether the last thing that came over it is the client's."""
         return self.received > 0 and (self.sent == 0 or self.since_received_ms < self.since_sent_ms)
 
+    @property
+    def asks(self) -> bool:
+        """Whether the last thing that went over it is ours."""
+        return self.sent > 0 and (self.received == 0 or self.since_sent_ms < self.since_received_ms)
+
 
 def served(port: int) -> list[Connection] | None:
     """Every connection of the service that listens on `port`; None where this kernel does not tell."""
@@ -60,6 +68,21 @@ def clients(port: int) -> set[int]:
         return set()
 
 
+def awaited(inodes: Collection[int], but: int) -> Counter[str]:
+    """Address -> how many of these sockets wait for its answer: the last thing over them went out. Without those whose
+    own port is `but`, where they answer.
+    """
+    found: Counter[str] = Counter()
+    with suppress(OSError):
+        for message in _dump(0, 0):
+            own, other = _PORTS.unpack_from(message, 4)
+            if own == but or _COUNTS.unpack_from(message, 52)[4] not in inodes:
+                continue
+            if (one := _connection(message)) and one.asks:
+                found[_address(message, other)] += 1
+    return found
+
+
 def _connection(message: bytes) -> Connection | None:
     info = _info(message)
     if len(info) < _RECEIVED + 8:  # a kernel that does not count bytes
@@ -72,6 +95,13 @@ def _connection(message: bytes) -> Connection | None:
         unread, received = max(unread - 1, 0), received - 1
     peer = message[_PEER] + message[6:8]
     return Connection(peer, inode, unread, unsent, received, sent, since_received, since_sent)
+
+
+def _address(message: bytes, port: int) -> str:
+    if message[0] == socket.AF_INET:
+        return f"{ipaddress.IPv4Address(message[_PEER][:4])}:{port}"
+    address = ipaddress.IPv6Address(message[_PEER])
+    return f"{address.ipv4_mapped}:{port}" if address.ipv4_mapped else f"[{address}]:{port}"
 
 
 def _dump(own: int, other: int) -> Iterator[bytes]:
