@@ -363,7 +363,7 @@ def matrix(pairs: Sequence[tuple[str, str]]) -> str:
     heads = [str(number) for number in range(1, len(names) + 1)]
     lines = [
         f"{right} of {len(pairs)} cases were called what they are "
-        f"({sum(called == Limit.UNKNOWN.value for _, called in pairs)} times it could not be told).",
+        f"({sum(called == Limit.UNKNOWN.value for _, called in pairs)} could not be told).",
         "",
         f"| what it was | cases | {' | '.join(heads)} |",
         f"|---|---|{'---|' * len(names)}",

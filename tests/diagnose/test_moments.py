@@ -6,7 +6,7 @@ import pytest
 
 from waitlab.diagnose import moments
 from waitlab.diagnose.moments import Moment
-from waitlab.diagnose.sockets import Connection
+from waitlab.diagnose.sockets import Connection, Turn
 from waitlab.runtime.pages import Metrics
 
 QUICK = Connection(b"quick", 7, unread=0, unsent=0, received=100, sent=0, since_received_ms=3, since_sent_ms=900)
@@ -166,6 +166,14 @@ def test_who_connects_and_says_nothing_holds_whoever_took_the_connection() -> No
     found = moments.figures("shop", seen((silent, silent._replace(inode=0)), (silent,)), 1.0, None).connections
     assert found
     assert found.slow == 1
+
+
+@pytest.mark.parametrize(("answered", "awaited"), [(0, 5.0), (3, 2.0)])
+def test_calls_that_follow_an_answer_at_once_are_under_way_where_most_are(answered: int, awaited: float) -> None:
+    held = {("10.0.0.7:5432", Turn.ASKED): 2, ("10.0.0.7:5432", Turn.EITHER): 3, ("10.0.0.8:6379", Turn.EITHER): 9}
+    held["10.0.0.7:5432", Turn.ANSWERED] = answered
+    found = moments.figures("shop", [Moment(at, {}, calls=held) for at in (0, 1)], 1)
+    assert (found.callee, found.awaited) == ("10.0.0.7:5432", awaited)
 
 
 def test_the_busiest_thread_of_a_generator_counts_unless_it_shows_itself() -> None:

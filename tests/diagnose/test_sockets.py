@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from waitlab.diagnose import processes, sockets
-from waitlab.diagnose.sockets import Connection
+from waitlab.diagnose.sockets import Connection, Turn
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_that_a_client_has_gone_is_nothing_to_read(listening: socket.socket) -> 
         assert [(one.unread, one.received) for one in read] == [(0, 0), (0, 9)]
 
 
-def test_calls_wait_for_an_answer_until_it_comes(listening: socket.socket) -> None:
+def test_a_call_waits_for_its_answer_until_it_comes(listening: socket.socket) -> None:
     with ExitStack() as opened:
         calls = [opened.enter_context(socket.create_connection(listening.getsockname())) for _ in range(3)]
         served = [opened.enter_context(listening.accept()[0]) for _ in calls]
@@ -79,8 +79,9 @@ def test_calls_wait_for_an_answer_until_it_comes(listening: socket.socket) -> No
         served[2].sendall(b"an answer")
         time.sleep(0.02)
         port = listening.getsockname()[1]
-        assert sockets.awaited(processes.sockets([os.getpid()]), but=port) == {f"127.0.0.1:{port}": 1}
-        assert not sockets.awaited(set(), but=port)
+        found = sockets.calls(processes.sockets([os.getpid()]), but=port)
+        assert found == {(f"127.0.0.1:{port}", Turn.ASKED): 1, (f"127.0.0.1:{port}", Turn.ANSWERED): 2}
+        assert not sockets.calls(set(), but=port)
 
 
 def test_what_a_client_does_not_take_lies_unsent(listening: socket.socket) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from waitlab.diagnose.figures import Connections, Figures, Places, WorkerFigures
-from waitlab.diagnose.sockets import Connection
+from waitlab.diagnose.sockets import Connection, Turn
 from waitlab.runtime.pages import Metrics
 from waitlab.telemetry import names
 
@@ -29,8 +29,8 @@ class Moment:
     which it waited for a core; `pids`: its process; `cores`: the ticks of the service's cores by mode; `senders`:
     what sends load, by thread where those compute at once -> its CPU seconds; `load_ratio`: of the load's own
     exporter, by process; `load_requests`: what it has asked this service; `pages_s`: how long its pages took;
-    `waiting`: who wait to be accepted, where the kernel tells no more than that; `awaited`: address -> its own calls
-    that wait for an answer.
+    `waiting`: who wait to be accepted, where the kernel tells no more than that; `calls`: the connections by
+    which it asks others.
     """
 
     at: float
@@ -49,7 +49,7 @@ class Moment:
     load_requests: float = 0.0
     pages_s: float = 0.0
     waiting: int | None = None
-    awaited: Mapping[str, int] = field(default_factory=dict)
+    calls: Mapping[tuple[str, Turn], int] = field(default_factory=dict)
 
     @property
     def workers(self) -> frozenset[str]:
@@ -73,8 +73,7 @@ def figures(
     sender, ratio = _generator(moments)
     queues = [queue for moment in moments if (queue := _queue(moment)) is not None]
     connections = _connections(moments)
-    awaited = sum((Counter(moment.awaited) for moment in moments), Counter())
-    callee = max(awaited, key=lambda address: awaited[address], default="")
+    callee, awaited = _calls(moments)
     return Figures(
         service=service,
         seconds=seconds,
@@ -96,7 +95,7 @@ def figures(
         generator_ratio=ratio,
         upstream=_upstream(moments, places),
         callee=callee,
-        awaited=awaited[callee] / len(moments),
+        awaited=awaited,
     )
 
 
@@ -289,6 +288,20 @@ def _does_not_take(one: Connection, before: Mapping[bytes, Connection]) -> bool:
 
 def _is_silent(one: Connection) -> bool:
     return one.received == 0 and one.since_received_ms >= SILENT_MS
+
+
+def _calls(moments: Sequence[Moment]) -> tuple[str, float]:
+    """For whose answer most of its calls wait, and how many at a look. Where more are seen under way than over, those
+    of which it cannot be told have been asked anew within a tick of the answer before.
+    """
+    seen = sum((Counter(moment.calls) for moment in moments), Counter[tuple[str, Turn]]())
+    awaited = {
+        address: asked + (seen[address, Turn.EITHER] if asked > seen[address, Turn.ANSWERED] else 0)
+        for address in {address for address, _ in seen}
+        if (asked := seen[address, Turn.ASKED])
+    }
+    callee = max(awaited, key=lambda address: awaited[address], default="")
+    return callee, awaited.get(callee, 0) / len(moments)
 
 
 def _generator(moments: Sequence[Moment]) -> tuple[str, float | None]:

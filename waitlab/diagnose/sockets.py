@@ -9,6 +9,7 @@ import struct
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from enum import Enum
 from typing import NamedTuple
 
 _SOCK_DIAG, _BY_FAMILY, _DONE, _ERROR = 4, 20, 3, 2
@@ -23,6 +24,14 @@ _COUNTS = struct.Struct("=IIIII")  # of the message from byte 52 on: expires, un
 _MESSAGE_BYTES = 72
 # Of struct tcp_info: milliseconds since data was sent, and received; bytes acknowledged, received, sent.
 _SINCE_SENT, _SINCE_RECEIVED, _ACKED, _RECEIVED, _SENT = 44, 52, 120, 128, 200
+
+
+class Turn(Enum):
+    """Whose answer a connection waits for."""
+
+    ASKED = "theirs"
+    ANSWERED = "nobody's"
+    EITHER = "cannot tell"
 
 
 class Connection(NamedTuple):
@@ -47,9 +56,13 @@ class Connection(NamedTuple):
         return self.received > 0 and (self.sent == 0 or self.since_received_ms < self.since_sent_ms)
 
     @property
-    def asks(self) -> bool:
-        """Whether the last thing that went over it is ours."""
-        return self.sent > 0 and (self.received == 0 or self.since_sent_ms < self.since_received_ms)
+    def turn(self) -> Turn:
+        """Of a call of ours: whether the last thing that went over it is ours. The clock has a grain of milliseconds:
+        who was answered within one looks like who asks again within one.
+        """
+        if self.sent and self.received and self.since_sent_ms == self.since_received_ms:
+            return Turn.EITHER
+        return Turn.ASKED if self.sent and not self.unanswered else Turn.ANSWERED
 
 
 def served(port: int) -> list[Connection] | None:
@@ -68,18 +81,18 @@ def clients(port: int) -> set[int]:
         return set()
 
 
-def awaited(inodes: Collection[int], but: int) -> Counter[str]:
-    """Address -> how many of these sockets wait for its answer: the last thing over them went out. Without those whose
-    own port is `but`, where they answer.
+def calls(inodes: Collection[int], but: int) -> Counter[tuple[str, Turn]]:
+    """(Address, turn) -> how many of these sockets are connected there; without those whose own port is `but`, by which
+    they serve.
     """
-    found: Counter[str] = Counter()
+    found: Counter[tuple[str, Turn]] = Counter()
     with suppress(OSError):
         for message in _dump(0, 0):
             own, other = _PORTS.unpack_from(message, 4)
             if own == but or _COUNTS.unpack_from(message, 52)[4] not in inodes:
                 continue
-            if (one := _connection(message)) and one.asks:
-                found[_address(message, other)] += 1
+            if one := _connection(message):
+                found[_address(message, other), one.turn] += 1
     return found
 
 

@@ -93,7 +93,7 @@ def _look(under: _Watch, whole: bool) -> Moment:
         load_requests=load_requests,
         pages_s=pages_s,
         waiting=source.waiting(),
-        awaited=sockets.awaited(processes.sockets(unshown.values()), source.port) if source.port and unshown else {},
+        calls=sockets.calls(processes.sockets(unshown.values()), source.port) if source.port and unshown else {},
     )
 
 
