@@ -44,6 +44,7 @@ ASLEEP = WorkerFigures("1", cores=0.02, has_loop=True, in_loop_ratio=0.0)
 POLLING = WorkerFigures("1", cores=0.02, has_loop=True, in_loop_ratio=1.0)
 LITTLE = replace(CALM, answering=0.3)
 SLOW = replace(QUEUED, answering=0, slow=2, slow_ratio=1)
+MOSTLY = replace(FREE, used=28)
 HELD = replace(FULL, waiting=0, waiting_ratio=0)
 CROWDED = replace(BUSY, cores=0.55, ready=0.98)
 MUCH = replace(BUSY, cores=0.86)
@@ -61,7 +62,6 @@ def labelled() -> Iterator[tuple[str, Limit, Figures]]:
     yield "a blocked loop", Limit.LOOP, seen(BLOCKED)
     yield "a blocked loop behind which requests queue", Limit.LOOP, seen(BLOCKED, connections=QUEUED)
     yield "a blocked loop whose threads wait", Limit.LOOP, seen(replace(BLOCKED, tokens=FULL))
-    yield "one blocked loop of two", Limit.LOOP, seen(BLOCKED, LOOP)
     yield "a loop that computes", Limit.CPU, seen(replace(BLOCKED, cores=0.97))
     yield "two processes on one core", Limit.CPU, seen(replace(BLOCKED, cores=0.49), replace(BLOCKED, cores=0.48))
     yield "a process at its GIL", Limit.CPU, seen(replace(BUSY, cores=0.98), cores_given=4.0, connections=QUEUED)
@@ -84,8 +84,6 @@ def labelled() -> Iterator[tuple[str, Limit, Figures]]:
     yield "threads at a lock, pools shown", Limit.THREAD_POOL, seen(replace(LOOP, tokens=FULL, at_work=5.0))
     yield "threads that may not be looked at", Limit.THREAD_POOL, seen(replace(LOOP, tokens=FULL), **own)
     yield "the same, hardly full", Limit.UNKNOWN, seen(replace(LOOP, tokens=BARELY), **own)
-    yield "skew of tokens", Limit.SKEW, seen(replace(LOOP, tokens=FULL), replace(LOOP, tokens=FREE))
-    yield "skew of CPU", Limit.SKEW, seen(replace(LOOP, cores=0.98), replace(LOOP, cores=0.02), cores_given=2.0)
     yield "slow clients", Limit.SLOW_CLIENTS, seen(PLAIN, PLAIN, connections=SLOW)
     yield "slow readers keep workers busy", Limit.SLOW_CLIENTS, seen(BUSY, BUSY, connections=SLOW)
     yield "slow clients of a loop", Limit.NONE, seen(LOOP, connections=replace(CALM, slow=5, slow_ratio=1))
@@ -106,6 +104,15 @@ def labelled() -> Iterator[tuple[str, Limit, Figures]]:
     yield "answers that are errors", Limit.UNKNOWN, seen(LOOP, error_ratio=0.5)
     yield "another machine's work", Limit.UNKNOWN, seen(LOOP, steal_ratio=0.3)
     yield "two that do not explain each other", Limit.UNKNOWN, seen(replace(LOOP, pools=BARELY, calls=BARELY))
+
+
+def of_several_workers() -> Iterator[tuple[str, Limit, Figures]]:
+    """Those in which one worker has more to do than another."""
+    yield "one blocked loop of two", Limit.LOOP, seen(BLOCKED, LOOP)
+    yield "threads of one worker", Limit.WORKERS, seen(replace(PLAIN, threads=FULL), replace(PLAIN, threads=MOSTLY))
+    yield "tokens of one worker", Limit.THREAD_POOL, seen(replace(LOOP, tokens=MOSTLY), replace(LOOP, tokens=FULL))
+    yield "skew of tokens", Limit.SKEW, seen(replace(LOOP, tokens=FULL), replace(LOOP, tokens=FREE))
+    yield "skew of CPU", Limit.SKEW, seen(replace(LOOP, cores=0.98), replace(LOOP, cores=0.02), cores_given=2.0)
 
 
 def computing() -> Iterator[tuple[str, Limit, Figures]]:
@@ -169,7 +176,7 @@ def from_outside() -> Iterator[tuple[str, Limit, Figures]]:
     )
 
 
-CASES = [*labelled(), *computing(), *from_outside()]
+CASES = [*labelled(), *of_several_workers(), *computing(), *from_outside()]
 
 
 @pytest.mark.parametrize(("limit", "figures"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])

@@ -17,6 +17,11 @@ class Places:
     full_ratio: float
     waiting_ratio: float
 
+    @property
+    def exhausted_ratio(self) -> float:
+        """The share of the looks at which none was free for somebody who waited, as far as both are known."""
+        return min(self.full_ratio, self.waiting_ratio)
+
 
 @dataclass(frozen=True)
 class WorkerFigures:

@@ -135,16 +135,14 @@ def _loop_from_outside(seen: Figures) -> Evidence | None:
 def thread_pool(seen: Figures) -> Evidence | None:
     """Every token, or every thread of the executor, is taken, and more requests wait for one."""
     for kind, unit in (("tokens", "thread-pool tokens"), ("executor", "executor threads")):
-        places = seen.together(kind)
-        if places and (found := _exhausted(Limit.THREAD_POOL, places, unit, kind)):
+        if found := _exhausted(seen, kind, Limit.THREAD_POOL, unit, kind):
             return found
     return None
 
 
 def database(seen: Figures) -> Evidence | None:
     """Every connection is taken, and callers wait for one."""
-    places = seen.together("pools")
-    return _exhausted(Limit.DATABASE, places, "database connections") if places else None
+    return _exhausted(seen, "pools", Limit.DATABASE, "database connections")
 
 
 def unseen_pool(seen: Figures) -> Evidence | None:
@@ -179,10 +177,9 @@ def _busy_threads(seen: Figures) -> tuple[float, float]:
 
 def upstream(seen: Figures) -> Evidence | None:
     """More calls are under way than the outside world serves at once, or than this service's own client makes."""
-    if seen.upstream and (found := _exhausted(Limit.UPSTREAM, seen.upstream, "places of the upstream", "places")):
+    if seen.upstream and (found := _full(Limit.UPSTREAM, seen.upstream, "places of the upstream", "places")):
         return found
-    calls = seen.together("calls")
-    return _exhausted(Limit.UPSTREAM, calls, "calls that its client may have under way", "client") if calls else None
+    return _exhausted(seen, "calls", Limit.UPSTREAM, "calls that its client may have under way", "client")
 
 
 def workers(seen: Figures) -> Evidence | None:
@@ -190,9 +187,9 @@ def workers(seen: Figures) -> Evidence | None:
     places, waits = seen.together("threads"), queued(seen)
     if places:
         waits = max(waits, places.waiting_ratio)
-        if min(places.full_ratio, waits) < OFTEN:
-            return None
         unit = "threads" if places.size > len(seen.workers) else "workers"
+        if min(places.full_ratio, waits) < OFTEN:
+            return _exhausted_at_one(seen, "threads", Limit.WORKERS, unit, unit)
         says = (
             f"{places.used:.1f} of {places.size:.0f} {unit} busy, all of them at {places.full_ratio:.0%} of the looks",
             f"requests waited for one at {waits:.0%} of the looks, {_waiting(seen, places.waiting):.1f} in the mean",
@@ -286,9 +283,29 @@ def weight(value: float, least: float, sure: float) -> float:
     return LEAST + (1 - LEAST) * max(0.0, min(1.0, (value - least) / (sure - least)))
 
 
-def _exhausted(limit: Limit, places: Places, unit: str, what: str = "") -> Evidence | None:
-    held = min(places.full_ratio, places.waiting_ratio)
-    if held < OFTEN:
+def _exhausted(seen: Figures, kind: str, limit: Limit, unit: str, what: str = "") -> Evidence | None:
+    """All places of a kind, of all workers or of one."""
+    places = seen.together(kind)
+    found = _full(limit, places, unit, what) if places else None
+    return found or _exhausted_at_one(seen, kind, limit, unit, what)
+
+
+def _exhausted_at_one(seen: Figures, kind: str, limit: Limit, unit: str, what: str) -> Evidence | None:
+    """A worker has used up its own, and the others have not enough left for a skew."""
+    every, together = {one.name: places for one in seen.workers if (places := getattr(one, kind))}, seen.together(kind)
+    name, most = max(every.items(), key=lambda item: item[1].exhausted_ratio, default=("", None))
+    if not together or not most or (held := min(most.exhausted_ratio, together.used / together.size)) < OFTEN:
+        return None
+    says = (
+        f"{together.used:.1f} of {together.size:.0f} {unit} in use, all {most.size:.0f} of worker {name} at "
+        f"{most.full_ratio:.0%} of the looks",
+        f"{most.waiting:.1f} requests waited for one of these in the mean: they stay with the worker that took them",
+    )
+    return Evidence(limit, says, weight(held, OFTEN, 0.95), what)
+
+
+def _full(limit: Limit, places: Places, unit: str, what: str = "") -> Evidence | None:
+    if (held := places.exhausted_ratio) < OFTEN:
         return None
     says = (
         f"{places.used:.1f} of {places.size:.0f} {unit} in use, all of them at {places.full_ratio:.0%} of the looks",
@@ -304,7 +321,7 @@ def _load(one: WorkerFigures) -> float:
     """
     found = [(one.cores or 0.0) / FULL]
     for places in one.places:
-        is_out = min(places.full_ratio, places.waiting_ratio) >= OFTEN
+        is_out = places.exhausted_ratio >= OFTEN
         found.append(1.0 if is_out else min(0.99, places.used / places.size) if places.size else 0.0)
     return max(found)
 
