@@ -119,6 +119,9 @@ def computing() -> Iterator[tuple[str, Limit, Figures]]:
     """Those that use much CPU, or would."""
     yield "nearly all of one process", Limit.UNKNOWN, seen(replace(LOOP, cores=0.88), cores_given=4.0)
     yield "one user, and a worker that rests", Limit.UNKNOWN, seen(ALONE, IDLE, cores_given=4.0, connections=ONE)
+    stolen = replace(seen(replace(BUSY, cores=0.83, ready=0.83)), steal_ratio=0.12, busy_ratio=0.94, connections=QUEUED)
+    yield "cores that another machine takes", Limit.CPU, stolen
+    yield "the same, and some are idle", Limit.UNKNOWN, replace(stolen, busy_ratio=0.85, connections=CALM)
     yield "a loop that is late while it computes", Limit.UNKNOWN, seen(replace(LOOP, late_ratio=0.45, cores=0.5))
     yield (
         "a process that waits for a core",
