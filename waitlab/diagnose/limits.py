@@ -73,8 +73,8 @@ def cpu(seen: Figures) -> Evidence | None:
     ratio = seen.cores / seen.cores_given if seen.cores_given else 0.0
     stolen = (seen.steal_ratio or 0.0) if (seen.busy_ratio or 0.0) >= FULL else 0.0  # of cores with nothing to spare
     if (of_rest := ratio / (1 - min(stolen, 0.99))) >= FULL:
-        others = (f"another virtual machine took {stolen:.0%} of them",) if ratio < FULL else ()
-        return Evidence(Limit.CPU, (_cores(seen), *others), weight(of_rest, FULL, 1.0), "cores")
+        taken = (f"another virtual machine took {stolen:.0%} of them",) if ratio < FULL else ()
+        return Evidence(Limit.CPU, (_cores(seen), *taken), weight(of_rest, FULL, 1.0), "cores")
     if found := _of_each(seen):
         return found
     if (seen.busy_ratio or 0.0) >= ALL_BUSY and ratio >= OWN_PART:
