@@ -111,6 +111,10 @@ def of_several_workers() -> Iterator[tuple[str, Limit, Figures]]:
     yield "one blocked loop of two", Limit.LOOP, seen(BLOCKED, LOOP)
     yield "threads of one worker", Limit.WORKERS, seen(replace(PLAIN, threads=FULL), replace(PLAIN, threads=MOSTLY))
     yield "tokens of one worker", Limit.THREAD_POOL, seen(replace(LOOP, tokens=MOSTLY), replace(LOOP, tokens=FULL))
+    others = [replace(LOOP, tokens=MOSTLY)] * 8
+    yield "tokens of one worker of many", Limit.THREAD_POOL, seen(replace(LOOP, tokens=FULL), *others, cores_given=2.0)
+    busy = [replace(LOOP, tokens=FREE, cores=0.5)] * 8
+    yield "the same, and others compute", Limit.UNKNOWN, seen(replace(LOOP, tokens=FULL), *busy, cores_given=8.0)
     yield "skew of tokens", Limit.SKEW, seen(replace(LOOP, tokens=FULL), replace(LOOP, tokens=FREE))
     yield "skew of CPU", Limit.SKEW, seen(replace(LOOP, cores=0.98), replace(LOOP, cores=0.02), cores_given=2.0)
 
@@ -119,9 +123,11 @@ def computing() -> Iterator[tuple[str, Limit, Figures]]:
     """Those that use much CPU, or would."""
     yield "nearly all of one process", Limit.UNKNOWN, seen(replace(LOOP, cores=0.88), cores_given=4.0)
     yield "one user, and a worker that rests", Limit.UNKNOWN, seen(ALONE, IDLE, cores_given=4.0, connections=ONE)
-    stolen = replace(seen(replace(BUSY, cores=0.83, ready=0.83)), steal_ratio=0.12, busy_ratio=0.94, connections=QUEUED)
+    held = seen(replace(BUSY, cores=0.83, ready=0.83), connections=QUEUED)
+    stolen = replace(held, steal_ratio=0.12, busy_ratio=0.94, host_cores=1)
     yield "cores that another machine takes", Limit.CPU, stolen
-    yield "the same, and some are idle", Limit.UNKNOWN, replace(stolen, busy_ratio=0.85, connections=CALM)
+    yield "the same, and some are idle", Limit.WORKERS, replace(stolen, busy_ratio=0.85)
+    yield "the same, and it has a quota", Limit.WORKERS, replace(stolen, host_cores=8)
     yield "a loop that is late while it computes", Limit.UNKNOWN, seen(replace(LOOP, late_ratio=0.45, cores=0.5))
     yield (
         "a process that waits for a core",
@@ -221,14 +227,15 @@ def test_full_workers_that_wait_for_somebody_who_may_be_full_are_less_sure() -> 
     sure, calling = decide(full), decide(replace(full, callee="10.0.0.7:443", awaited=0.9))
     assert sure.limit is calling.limit is Limit.WORKERS
     assert calling.confidence < sure.confidence
-    assert "0.9 calls to 10.0.0.7:443" in calling.doubts[0]
+    assert "0.9 calls wait for an answer, most of them from 10.0.0.7:443" in calling.doubts[0]
     assert not decide(replace(full, callee="10.0.0.7:443", awaited=0.3)).doubts
 
 
 def test_whom_requests_wait_for_is_told_where_more_does_not_show() -> None:
     verdict = decide(outside(POLLING, callee="127.0.0.1:5432", awaited=3.0))
     assert verdict.limit is Limit.UNKNOWN
-    assert any("3.0 calls to 127.0.0.1:5432" in one for one in verdict.doubts)
+    assert any("3.0 calls wait for an answer, most of them from 127.0.0.1:5432" in one for one in verdict.doubts)
+    assert len(decide(outside(POLLING, callee="127.0.0.1:5432", awaited=0.1)).doubts) == len(verdict.doubts) - 1
 
 
 def test_evidence_at_its_threshold_is_worth_less() -> None:

@@ -1,12 +1,12 @@
 """What looks add up to: shares of looks, rates between them, and who holds whom up."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from waitlab.diagnose import moments
 from waitlab.diagnose.moments import Moment
-from waitlab.diagnose.sockets import Connection, Turn
+from waitlab.diagnose.sockets import Call, Connection, Turn
 from waitlab.runtime.pages import Metrics
 
 QUICK = Connection(b"quick", 7, unread=0, unsent=0, received=100, sent=0, since_received_ms=3, since_sent_ms=900)
@@ -168,12 +168,36 @@ def test_who_connects_and_says_nothing_holds_whoever_took_the_connection() -> No
     assert found.slow == 1
 
 
-@pytest.mark.parametrize(("answered", "awaited"), [(0, 5.0), (3, 2.0)])
-def test_calls_that_follow_an_answer_at_once_are_under_way_where_most_are(answered: int, awaited: float) -> None:
-    held = {("10.0.0.7:5432", Turn.ASKED): 2, ("10.0.0.7:5432", Turn.EITHER): 3, ("10.0.0.8:6379", Turn.EITHER): 9}
-    held["10.0.0.7:5432", Turn.ANSWERED] = answered
-    found = moments.figures("shop", [Moment(at, {}, calls=held) for at in (0, 1)], 1)
-    assert (found.callee, found.awaited) == ("10.0.0.7:5432", awaited)
+ASKED, EITHER, ANSWERED = Turn.ASKED, Turn.EITHER, Turn.ANSWERED
+
+
+@pytest.mark.parametrize(
+    ("turns", "bytes_", "awaited"),
+    [
+        ((ASKED, EITHER, EITHER, ASKED), (1, 2, 3, 4), 4),  # asked anew within a tick of each answer
+        ((ANSWERED, EITHER, ANSWERED, ASKED), (1, 2, 3, 4), 1),
+        ((EITHER, EITHER, EITHER, EITHER), (1, 2, 2, 2), 0),  # answered within a tick
+        ((ASKED, ASKED, ASKED, ASKED), (1, 1, 1, 1), 0),  # nobody has asked anything all the time
+        ((ASKED, ASKED), (1, 1), 2),  # a call that began and ended meanwhile
+    ],
+)
+def test_a_call_waits_from_its_question_to_its_answer(
+    turns: Sequence[Turn], bytes_: Sequence[int], awaited: int
+) -> None:
+    history = [
+        Call("10.0.0.7:5432", 5, turn, sent=count, received=count) for turn, count in zip(turns, bytes_, strict=True)
+    ]
+    padded = [[one] for one in history] + [[]] * (4 - len(history))
+    found = moments.figures("shop", [Moment(at, {}, calls=calls) for at, calls in enumerate(padded)], 1)
+    assert (found.callee, found.awaited) == ("10.0.0.7:5432", awaited / 4)
+
+
+def test_who_only_sends_asks_nothing_and_all_calls_count() -> None:
+    log = [Call("10.0.0.9:5170", 9, ASKED, sent=at, received=0) for at in range(3)]
+    pools = [[Call(f"10.0.0.{host}:5432", host, ASKED, sent=at, received=at) for host in (1, 2)] for at in range(3)]
+    looks = [Moment(at, {}, calls=[*pools[at], log[at]]) for at in range(3)]
+    found = moments.figures("shop", looks, 1)
+    assert (found.callee, found.awaited) == ("10.0.0.1:5432", 2)
 
 
 def test_the_busiest_thread_of_a_generator_counts_unless_it_shows_itself() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from waitlab import process
 from waitlab.diagnose import processes
+from waitlab.target.processes import has_loop
 
 
 @pytest.fixture
@@ -37,10 +38,10 @@ def test_a_loop_that_does_not_accept_is_not_the_servers(listening: socket.socket
     port = listening.getsockname()[1]
     with socket.create_server(("127.0.0.1", 0)) as other, closing(selectors.EpollSelector()) as loop:
         loop.register(other, selectors.EVENT_READ)  # a view that runs a loop of its own, a client library that has one
-        assert processes.has_loop(os.getpid(), port) is False
+        assert has_loop(os.getpid(), port) is False
         loop.register(listening, selectors.EVENT_READ)
-        assert processes.has_loop(os.getpid(), port) is True
-    assert processes.has_loop(2**22 + 1, port) is None
+        assert has_loop(os.getpid(), port) is True
+    assert has_loop(2**22 + 1, port) is None
 
 
 def test_children_of_a_server_that_accepts_itself_are_no_workers(listening: socket.socket) -> None:

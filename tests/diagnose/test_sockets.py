@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from waitlab.diagnose import processes, sockets
-from waitlab.diagnose.sockets import Connection, Turn
+from waitlab.diagnose.sockets import Connection
 
 
 @pytest.fixture
@@ -79,9 +79,12 @@ def test_a_call_waits_for_its_answer_until_it_comes(listening: socket.socket) ->
         served[2].sendall(b"an answer")
         time.sleep(0.02)
         port = listening.getsockname()[1]
-        found = sockets.calls(processes.sockets([os.getpid()]), but=port)
-        assert found == {(f"127.0.0.1:{port}", Turn.ASKED): 1, (f"127.0.0.1:{port}", Turn.ANSWERED): 2}
-        assert not sockets.calls(set(), but=port)
+        own = [os.getpid()]
+        assert port in processes.listens(own)
+        found = sockets.calls(processes.sockets(own), processes.listens(own))
+        assert {one.address for one in found} == {f"127.0.0.1:{port}"}
+        assert sorted(one.turn.name for one in found) == ["ANSWERED", "ANSWERED", "ASKED"]
+        assert not sockets.calls(set(), ())
 
 
 def test_what_a_client_does_not_take_lies_unsent(listening: socket.socket) -> None:

@@ -83,24 +83,53 @@ def test_the_accept_queue_of_a_port_counts_who_waits() -> None:
 
 
 SERVER = """
-import os, time
-print(*[pid for pid in (os.fork(), os.fork()) if pid], flush=True)
+import os, sys, time
+{fork}
 time.sleep(60)
 """
 
 
-def test_who_only_hands_its_socket_to_a_server_is_no_server() -> None:
+@pytest.mark.parametrize(
+    ("fork", "workers"),
+    [
+        ("[os.fork() for _ in range(2) if os.getpid() == first]", 2),
+        ("os.fork() or os.fork()", 1),  # a worker that forks a process of its own
+    ],
+)
+def test_who_only_hands_its_socket_to_a_server_is_no_server(fork: str, workers: int) -> None:
     """As `lab serve` does: this process holds the socket, and so do the server that it starts and what that forks."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        command = [sys.executable, "-c", SERVER]
-        with subprocess.Popen(command, pass_fds=[listening.fileno()], stdout=subprocess.PIPE, process_group=0) as one:
+        command = [sys.executable, "-c", SERVER.format(fork=f"first = os.getpid()\n{fork}")]
+        with subprocess.Popen(command, pass_fds=[listening.fileno()], process_group=0) as one:
             try:
-                wait_for(lambda: processes.workers(port, os.getpid()) == 2, "two that were forked")
+                wait_for(lambda: len(processes.holders(port)) == 4, "two that were forked")
                 assert processes.master(port) == os.getpid()
-                held = processes.holders(port)
-                assert processes.server(os.getpid(), held) == one.pid
+                assert processes.server(os.getpid(), processes.holders(port), port) == one.pid
                 assert one.pid not in {found.pid for found in processes.accepting(port, os.getpid())}
-                assert processes.server(one.pid, held) == one.pid, "what was forked is a worker, whatever it forks"
+                assert processes.workers(port, os.getpid()) == workers
             finally:
                 os.killpg(one.pid, signal.SIGKILL)
+                wait_for(lambda: processes.holders(port) == (os.getpid(),), "the end of all")
+
+
+ACCEPTS = """
+import os, selectors, socket, sys, time
+loop = selectors.EpollSelector()
+loop.register(int(sys.argv[1]), selectors.EVENT_READ)
+os.fork()
+time.sleep(60)
+"""
+
+
+def test_who_accepts_by_its_own_loop_is_a_worker_whatever_it_forks() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        command = [sys.executable, "-c", ACCEPTS, str(listening.fileno())]
+        with subprocess.Popen(command, pass_fds=[listening.fileno()], process_group=0) as one:
+            try:
+                wait_for(lambda: len(processes.holders(port)) == 3, "one that was forked")
+                assert {found.pid for found in processes.accepting(port, os.getpid())} == {one.pid}
+            finally:
+                os.killpg(one.pid, signal.SIGKILL)
+                wait_for(lambda: processes.holders(port) == (os.getpid(),), "the end of all")

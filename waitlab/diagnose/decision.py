@@ -24,6 +24,7 @@ DOUBT = 0.7  # what confidence is worth after each thing that speaks against it
 TOLD = 0.5  # below it nothing is told
 STEAL = 0.2  # another machine takes so much that waits mean little, as `lab run` has it for requests that wait
 NOT_UNLOADED = 0.05  # of the answers are errors: what is refused at once needs nothing, so that nothing seems full
+ANY = 0.5  # calls under way that are worth a word
 CALLING = 0.7  # of the requests in flight wait for the outside world
 
 
@@ -62,7 +63,7 @@ def decide(seen: Figures) -> Verdict:
     confidence = first.weight * DOUBT ** len(doubts)
     rests = all(one.ready is not None for one in seen.workers)  # else the rule of the CPU would have found it
     if confidence < TOLD or (computing and not rests):
-        return _unknown((f"{first.limit.value} is likely: {first.says[0]}", *doubts), found)
+        return _unknown((f"{first.limit.value} is likely: {first.says[0]}", *doubts), others)
     return Verdict(first.limit, confidence, first.says, tuple(others), doubts, cures.of(first))
 
 
@@ -78,13 +79,12 @@ def _called(first: Evidence, seen: Figures) -> tuple[str, ...]:
     places = [held for kind in ("tokens", "executor", "threads") if (held := seen.together(kind))]
     answering = seen.connections.answering if seen.connections else 0.0
     inside = max((held.used for held in places), default=answering)
-    if first.limit not in {Limit.THREAD_POOL, Limit.WORKERS} or not seen.awaited or seen.awaited < CALLING * inside:
-        return ()
-    return (f"{_calls(seen)}: if it serves no more at once, more places here change nothing",)
+    may_wait = first.limit in {Limit.THREAD_POOL, Limit.WORKERS} and seen.awaited >= max(ANY, CALLING * inside)
+    return (f"{_calls(seen)}: if it serves no more at once, more places here change nothing",) if may_wait else ()
 
 
 def _calls(seen: Figures) -> str:
-    return f"{seen.awaited:.1f} calls to {seen.callee} wait for its answer"
+    return f"{seen.awaited:.1f} calls wait for an answer, most of them from {seen.callee}"
 
 
 def _unknown(doubts: tuple[str, ...], found: list[Evidence]) -> Verdict:
@@ -136,7 +136,7 @@ def _blind(seen: Figures) -> tuple[str, ...]:
             "nothing that shows outside is full, and its workers take several requests at a time: where these wait "
             "shows inside only (`lab serve` starts it so)"
         )
-    if doubts and seen.awaited:
+    if doubts and seen.awaited >= ANY:
         doubts.append(_calls(seen))
     calls, in_flight = seen.together("calls"), sum(one.in_flight or 0.0 for one in seen.workers)
     if calls and calls.used and calls.used >= CALLING * in_flight and seen.upstream is None:
@@ -178,6 +178,8 @@ def _near(seen: Figures) -> tuple[str, ...]:
             doubts.append(
                 f"requests wait for {kind} at {places.waiting_ratio:.0%} of the looks, which is less than often"
             )
+        elif any(held.exhausted_ratio > SELDOM for one in seen.workers if (held := getattr(one, kind))):
+            doubts.append(f"requests wait for {kind} of one worker, and others have some left")
     late = max((one.late_ratio or 0.0 for one in seen.workers), default=0.0)
     if late >= limits.SOMEWHAT_LATE:
         doubts.append(f"an event loop was late for {late:.0%} of the time, which is more than it should")

@@ -89,8 +89,9 @@ class Figures:
     `cores_given`: what it may use. `busy_ratio`: how busy these cores were, with whatever; `steal_ratio`: of them what
     another virtual machine took. `generator_ratio`: of one core, what the busiest process that sends the load used.
     `upstream`: how many calls the outside world serves at once, where it says so (a size of 0: as many as come), and
-    how many of this service's are under way. `changed`: workers that came or went meanwhile. `callee`: where most of
-    its own calls go, and `awaited`: how many of these wait for their answer; only where its pools are not shown.
+    how many of this service's are under way. `changed`: workers that came or went meanwhile. `awaited`: how many of
+    its own calls wait for an answer, and `callee`: for whose most of them do; only where its pools are not shown.
+    `host_cores`: how many cores `busy_ratio` and `steal_ratio` are of, 0 where they are the machine's.
     """
 
     service: str
@@ -114,6 +115,7 @@ class Figures:
     upstream: Places | None = None
     callee: str = ""
     awaited: float = 0.0
+    host_cores: int = 0
 
     def together(self, kind: str) -> Places | None:
         """The places of one kind of all workers; None where none has any."""

@@ -71,8 +71,7 @@ def cpu(seen: Figures) -> Evidence | None:
     if seen.cores is None:
         return None
     ratio = seen.cores / seen.cores_given if seen.cores_given else 0.0
-    stolen = (seen.steal_ratio or 0.0) if (seen.busy_ratio or 0.0) >= FULL else 0.0  # of cores with nothing to spare
-    if (of_rest := ratio / (1 - min(stolen, 0.99))) >= FULL:
+    if (of_rest := ratio / (1 - min(stolen := _stolen(seen), 0.99))) >= FULL:
         taken = (f"another virtual machine took {stolen:.0%} of them",) if ratio < FULL else ()
         return Evidence(Limit.CPU, (_cores(seen), *taken), weight(of_rest, FULL, 1.0), "cores")
     if found := _of_each(seen):
@@ -81,6 +80,12 @@ def cpu(seen: Figures) -> Evidence | None:
         others = f"its cores are busy {seen.busy_ratio:.0%} of the time, {ratio:.0%} with this service"
         return Evidence(Limit.CPU, (others,), weight(seen.busy_ratio or 0.0, ALL_BUSY, 1.0), "shared")
     return None
+
+
+def _stolen(seen: Figures) -> float:
+    """What another virtual machine took of the very cores that it may use, while these had nothing to spare."""
+    is_all = seen.cores_given == seen.host_cores and (seen.busy_ratio or 0.0) >= FULL
+    return (seen.steal_ratio or 0.0) if is_all else 0.0
 
 
 def _of_each(seen: Figures) -> Evidence | None:
@@ -294,16 +299,21 @@ def _exhausted(seen: Figures, kind: str, limit: Limit, unit: str, what: str = ""
 
 def _exhausted_at_one(seen: Figures, kind: str, limit: Limit, unit: str, what: str) -> Evidence | None:
     """A worker has used up its own, and the others have not enough left for a skew."""
-    every, together = {one.name: places for one in seen.workers if (places := getattr(one, kind))}, seen.together(kind)
-    name, most = max(every.items(), key=lambda item: item[1].exhausted_ratio, default=("", None))
-    if not together or not most or (held := min(most.exhausted_ratio, together.used / together.size)) < OFTEN:
+    every = {one.name: places for one in seen.workers if (places := getattr(one, kind))}
+    name = max(every, key=lambda one: every[one].exhausted_ratio, default="")
+    others = [places for one, places in every.items() if one != name]
+    if not others or (held := every[name].exhausted_ratio) < OFTEN:
+        return None
+    used, size, most = sum(one.used for one in others), sum(one.size for one in others), every[name]
+    if (taken := used / size) < SPARE:
         return None
     says = (
-        f"{together.used:.1f} of {together.size:.0f} {unit} in use, all {most.size:.0f} of worker {name} at "
-        f"{most.full_ratio:.0%} of the looks",
-        f"{most.waiting:.1f} requests waited for one of these in the mean: they stay with the worker that took them",
+        f"all {most.size:.0f} {unit} of worker {name} in use at {most.full_ratio:.0%} of the looks, and {used:.1f} of "
+        f"the {size:.0f} of the others",
+        f"{most.waiting:.1f} requests waited for one of worker {name} in the mean: they stay with the worker that took "
+        "them",
     )
-    return Evidence(limit, says, weight(held, OFTEN, 0.95), what)
+    return Evidence(limit, says, min(weight(held, OFTEN, 0.95), weight(taken, SPARE, 0.9)), what)
 
 
 def _full(limit: Limit, places: Places, unit: str, what: str = "") -> Evidence | None:

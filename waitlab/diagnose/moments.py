@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from waitlab.diagnose.figures import Connections, Figures, Places, WorkerFigures
-from waitlab.diagnose.sockets import Connection, Turn
+from waitlab.diagnose.sockets import Call, Connection, Turn
 from waitlab.runtime.pages import Metrics
 from waitlab.telemetry import names
 
@@ -49,7 +49,7 @@ class Moment:
     load_requests: float = 0.0
     pages_s: float = 0.0
     waiting: int | None = None
-    calls: Mapping[tuple[str, Turn], int] = field(default_factory=dict)
+    calls: Sequence[Call] = ()
 
     @property
     def workers(self) -> frozenset[str]:
@@ -291,17 +291,28 @@ def _is_silent(one: Connection) -> bool:
 
 
 def _calls(moments: Sequence[Moment]) -> tuple[str, float]:
-    """For whose answer most of its calls wait, and how many at a look. Where more are seen under way than over, those
-    of which it cannot be told have been asked anew within a tick of the answer before.
+    """How many calls wait for their answers at a look, and for whose most of them do."""
+    histories: dict[tuple[str, int], list[Call]] = {}
+    for moment in moments:
+        for one in moment.calls:
+            histories.setdefault((one.address, one.inode), []).append(one)
+    waits: Counter[str] = Counter()
+    for (address, _), history in histories.items():
+        waits[address] += _asking(history, len(moments))
+    callee = max(waits, key=lambda address: waits[address], default="")
+    return callee, waits.total() / len(moments)
+
+
+def _asking(history: Sequence[Call], looks: int) -> int:
+    """At how many looks a connection waited for an answer. Where it is mostly seen to, those of which it cannot be told
+    followed an answer within a tick. One that says ever more asks nothing, nor does one that says nothing all the time.
     """
-    seen = sum((Counter(moment.calls) for moment in moments), Counter[tuple[str, Turn]]())
-    awaited = {
-        address: asked + (seen[address, Turn.EITHER] if asked > seen[address, Turn.ANSWERED] else 0)
-        for address in {address for address, _ in seen}
-        if (asked := seen[address, Turn.ASKED])
-    }
-    callee = max(awaited, key=lambda address: awaited[address], default="")
-    return callee, awaited.get(callee, 0) / len(moments)
+    says_more = any(now.sent > was.sent and now.received == was.received for was, now in pairwise(history))
+    rests = len(history) == looks and history[0][-2:] == history[-1][-2:]
+    turns = Counter(one.turn for one in history)
+    if says_more or rests:
+        return 0
+    return turns[Turn.ASKED] + (turns[Turn.EITHER] if turns[Turn.ASKED] > turns[Turn.ANSWERED] else 0)
 
 
 def _generator(moments: Sequence[Moment]) -> tuple[str, float | None]:

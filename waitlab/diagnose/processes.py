@@ -11,7 +11,6 @@ from waitlab.runtime.local import ports
 from waitlab.target import processes
 
 _TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
-_EPOLL = "anon_inode:[eventpoll]"
 # epoll_wait, epoll_pwait and epoll_pwait2, by which every event loop of Linux waits.
 _WAITS = {"x86_64": ("232", "281", "441"), "aarch64": ("22", "441")}.get(platform.machine(), ())
 _WAITS_IN = ("ep_poll", "do_epoll_wait")  # the function of the kernel, by its releases
@@ -27,8 +26,8 @@ def workers(port: int, of: int | str = "self") -> list[int]:
     """
     held = processes.holders(port, of)
     parents = {pid: _parent(pid) for pid in held}
-    masters = {processes.server(pid, held) for pid in held if parents[pid] not in held}
-    alone = {pid for pid in masters if has_loop(pid, port, of)}
+    masters = {processes.server(pid, held, port, of) for pid in held if parents[pid] not in held}
+    alone = {pid for pid in masters if processes.has_loop(pid, port, of)}
     return sorted([*alone, *(pid for pid in held if parents[pid] in masters - alone)] or masters)
 
 
@@ -41,18 +40,6 @@ def workers_inside(root: int, port: int | None) -> list[int]:
     while len(below := [pid for pid in process.children(root) if process.is_alive(pid)]) == 1:
         root = below[0]
     return sorted(below) or [root]
-
-
-def has_loop(pid: int, port: int, of: int | str = "self") -> bool | None:
-    """Whether it accepts on this port with what an event loop waits with; None when it may not be looked at.
-
-    Others that it holds say nothing: a worker inherits its master's, and a view may run a loop of its own.
-    """
-    doors = {f"ino:{int(inode):x}" for inode in processes.doors(port, of)}
-    try:
-        return any(not doors.isdisjoint(_words(Path(f"/proc/{pid}/fdinfo/{loop}"))) for loop in _loops(pid))
-    except OSError:
-        return None
 
 
 def is_in_loop(pid: int) -> bool | None:
@@ -99,13 +86,21 @@ def ready_s(pid: int) -> dict[str, float]:
     """Thread -> seconds for which it computed or waited for a core; nothing where the kernel does not count them."""
     with suppress(OSError):
         tasks = Path(f"/proc/{pid}/task").iterdir()
-        return {task.name: sum(map(int, row[:2])) / 1e9 for task in tasks if (row := _words(task / "schedstat"))}
+        return {
+            task.name: sum(map(int, row[:2])) / 1e9 for task in tasks if (row := processes.words(task / "schedstat"))
+        }
     return {}
 
 
 def sockets(pids: Iterable[int]) -> set[int]:
     """The inodes of all that these processes hold, of those that may be looked at."""
     return {int(inode) for pid in pids for inode in ports.sockets(pid)}
+
+
+def listens(pids: Iterable[int]) -> frozenset[int]:
+    """The ports on which any of these processes listens."""
+    held = sockets(pids)
+    return frozenset(port for port, inode in ports.listeners() if int(inode) in held)
 
 
 def holding(inodes: set[int], but: Iterable[int]) -> list[int]:
@@ -143,21 +138,3 @@ def _parent(pid: int) -> int:
     with suppress(OSError):
         return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
     return 0
-
-
-def _loops(pid: int) -> set[str]:
-    """The descriptors by which a process waits for events."""
-    return {found.name for found in Path(f"/proc/{pid}/fd").iterdir() if _link(found) == _EPOLL}
-
-
-def _words(file: Path) -> list[str]:
-    with suppress(OSError):  # what it is about has ended since it was listed
-        return file.read_text().split()
-    return []
-
-
-def _link(descriptor: Path) -> str:
-    try:
-        return str(descriptor.readlink())
-    except OSError:  # closed since it was listed
-        return ""

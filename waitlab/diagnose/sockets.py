@@ -6,7 +6,6 @@ Nothing else tells without a service's help that its clients wait, or that it wa
 import ipaddress
 import socket
 import struct
-from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from enum import Enum
@@ -65,6 +64,16 @@ class Connection(NamedTuple):
         return Turn.ASKED if self.sent and not self.unanswered else Turn.ANSWERED
 
 
+class Call(NamedTuple):
+    """A connection by which a service asks others, at one look: bytes that went and that came."""
+
+    address: str
+    inode: int
+    turn: Turn
+    sent: int
+    received: int
+
+
 def served(port: int) -> list[Connection] | None:
     """Every connection of the service that listens on `port`; None where this kernel does not tell."""
     try:
@@ -81,18 +90,14 @@ def clients(port: int) -> set[int]:
         return set()
 
 
-def calls(inodes: Collection[int], but: int) -> Counter[tuple[str, Turn]]:
-    """(Address, turn) -> how many of these sockets are connected there; without those whose own port is `but`, by which
-    they serve.
-    """
-    found: Counter[tuple[str, Turn]] = Counter()
+def calls(inodes: Collection[int], doors: Collection[int]) -> list[Call]:
+    """The connections of these sockets; without those whose own port is one of `doors`, by which they serve."""
+    found = []
     with suppress(OSError):
         for message in _dump(0, 0):
-            own, other = _PORTS.unpack_from(message, 4)
-            if own == but or _COUNTS.unpack_from(message, 52)[4] not in inodes:
-                continue
-            if one := _connection(message):
-                found[_address(message, other), one.turn] += 1
+            (own, other), (*_, inode) = _PORTS.unpack_from(message, 4), _COUNTS.unpack_from(message, 52)
+            if inode in inodes and own not in doors and (one := _connection(message)):
+                found.append(Call(_address(message, other), inode, one.turn, one.sent, one.received))
     return found
 
 

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from waitlab.diagnose import moments, processes, sockets
@@ -13,6 +13,7 @@ from waitlab.diagnose.moments import Moment
 from waitlab.diagnose.sources import Source
 from waitlab.errors import LabError
 from waitlab.runtime.looks import Listener
+from waitlab.target.processes import has_loop
 from waitlab.telemetry import cgroup, names
 
 EVERY_SECONDS = 0.25
@@ -29,6 +30,7 @@ class _Watch:
     cores: frozenset[int]
     senders: list[int]
     has_loop: dict[str, bool] = field(default_factory=dict)
+    doors: frozenset[int] = frozenset()  # ports by which it serves, where its connections show
 
 
 def watch(source: Source, seconds: float, told: Callable[[float], None] = lambda done: None) -> Figures:
@@ -45,7 +47,8 @@ def watch(source: Source, seconds: float, told: Callable[[float], None] = lambda
     if len(taken) < FEWEST_LOOKS:
         raise LabError(f"{source.name} could be looked at {len(taken)} times in {seconds:g} s", "watch it for longer")
     cores = _cores_given(under, taken[-1])
-    return moments.figures(source.name, taken, cores, source.upstream_places(), source.shows_pools)
+    figures = moments.figures(source.name, taken, cores, source.upstream_places(), source.shows_pools)
+    return replace(figures, host_cores=len(under.cores))
 
 
 def _next(last: Moment) -> float:
@@ -58,7 +61,8 @@ def _begin(source: Source) -> _Watch:
     if not pids and not source.listeners():
         raise LabError(f"no worker of {source.name} can be seen", "is it up, and on this machine?")
     some = next(iter(pids.values()), None)
-    return _Watch(source, pids, _affinity(some), _senders(source, pids), _loops(source, pids))
+    doors = processes.listens(pids.values()) if source.port else frozenset()
+    return _Watch(source, pids, _affinity(some), _senders(source, pids), _loops(source, pids), doors)
 
 
 def _look(under: _Watch, whole: bool) -> Moment:
@@ -93,7 +97,7 @@ def _look(under: _Watch, whole: bool) -> Moment:
         load_requests=load_requests,
         pages_s=pages_s,
         waiting=source.waiting(),
-        calls=sockets.calls(processes.sockets(unshown.values()), source.port) if source.port and unshown else {},
+        calls=sockets.calls(processes.sockets(unshown.values()), under.doors) if under.doors else (),
     )
 
 
@@ -115,7 +119,7 @@ def _senders(source: Source, pids: Mapping[str, int]) -> list[int]:
 
 
 def _loops(source: Source, pids: Mapping[str, int]) -> dict[str, bool]:
-    found = {name: processes.has_loop(pid, source.port) for name, pid in pids.items() if source.port}
+    found = {name: has_loop(pid, source.port) for name, pid in pids.items() if source.port}
     return {name: held for name, held in found.items() if held is not None}
 
 

@@ -14,6 +14,7 @@ from waitlab.telemetry import costs
 _TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 _PARENT, _OWN, _REAPED, _THREADS, _BEGAN = 1, slice(11, 13), slice(13, 15), 17, 19  # fields of stat, from the state on
 _LISTEN = "0A"
+_EPOLL = "anon_inode:[eventpoll]"
 _CAUGHT = re.compile(r"^SigCgt:\s*([0-9a-f]+)", re.MULTILINE)
 
 
@@ -95,23 +96,37 @@ def master(port: int, of: int | str = "self") -> int | None:
     return next((pid for pid in held if pid in rows and int(rows[pid][_PARENT]) not in held), None)
 
 
-def server(pid: int, held: Collection[int]) -> int:
+def server(pid: int, held: Collection[int], port: int, of: int | str = "self") -> int:
     """Whose workers accept below `pid`, of those that hold the socket: it alone, or what it starts and hands the socket
-    to, as `lab serve` does. A worker that was forked is no server, whatever it forks itself.
+    to, as `lab serve` does. A worker that was forked, or that accepts by a loop of its own, is no server, whatever it
+    forks itself.
     """
     rows = _rows()
     while len(below := [one for one in held if one in rows and int(rows[one][_PARENT]) == pid]) == 1:
         has_workers = any(int(rows[one][_PARENT]) == below[0] for one in held if one in rows)
-        if not has_workers or _was_forked(below[0], pid):
+        if not has_workers or _was_forked(below[0], pid) or has_loop(below[0], port, of):
             break
         pid = below[0]
     return pid
 
 
+def has_loop(pid: int, port: int, of: int | str = "self") -> bool | None:
+    """Whether it accepts on this port with what an event loop waits with; None when it may not be looked at.
+
+    Others that it holds say nothing: a worker inherits its master's, and a view may run a loop of its own.
+    """
+    listening = {f"ino:{int(inode):x}" for inode in doors(port, of)}
+    try:
+        return any(not listening.isdisjoint(words(Path(f"/proc/{pid}/fdinfo/{loop}"))) for loop in _loops(pid))
+    except OSError:
+        return None
+
+
 def accepting(port: int, of: int) -> frozenset[Process]:
     """Who accepts on this port: the children of its server that hold it, or it alone where it has none there."""
-    held, rows = holders(port, of), _rows()
-    children = [pid for pid in held if pid in rows and int(rows[pid][_PARENT]) == server(of, held)]
+    held = holders(port, of)
+    parent, rows = server(of, held, port, of), _rows()
+    children = [pid for pid in held if pid in rows and int(rows[pid][_PARENT]) == parent]
     return frozenset(Process(pid, int(rows[pid][_BEGAN])) for pid in children or [of] if pid in rows)
 
 
@@ -127,6 +142,13 @@ def catches(pid: int, signal: int) -> bool:
     except OSError:
         return False
     return found is not None and bool(int(found[1], 16) >> (signal - 1) & 1)
+
+
+def words(file: Path) -> list[str]:
+    """Of a file of /proc; none when what it is about has ended."""
+    with suppress(OSError):
+        return file.read_text().split()
+    return []
 
 
 def _was_forked(pid: int, parent: int) -> bool:
@@ -181,3 +203,15 @@ def _lines(table: Path) -> list[list[str]]:
         return [line.split() for line in table.read_text().splitlines()[1:]]
     except OSError:  # its process has ended, or there is no IPv6
         return []
+
+
+def _loops(pid: int) -> set[str]:
+    """The descriptors by which a process waits for events."""
+    return {found.name for found in Path(f"/proc/{pid}/fd").iterdir() if _link(found) == _EPOLL}
+
+
+def _link(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except OSError:  # closed since it was listed
+        return ""
