@@ -192,6 +192,11 @@ def test_a_call_waits_from_its_question_to_its_answer(
     assert (found.callee, found.awaited) == ("10.0.0.7:5432", awaited / 4)
 
 
+def test_who_asks_after_an_answer_does_not_only_send() -> None:
+    looks = [Call("10.0.0.7:5432", 5, turn, sent, received=1) for turn, sent in ((ANSWERED, 1), (ASKED, 2), (ASKED, 2))]
+    assert moments.figures("shop", [Moment(at, {}, calls=[one]) for at, one in enumerate(looks)], 1).awaited == 2 / 3
+
+
 def test_who_only_sends_asks_nothing_and_all_calls_count() -> None:
     log = [Call("10.0.0.9:5170", 9, ASKED, sent=at, received=0) for at in range(3)]
     pools = [[Call(f"10.0.0.{host}:5432", host, ASKED, sent=at, received=at) for host in (1, 2)] for at in range(3)]

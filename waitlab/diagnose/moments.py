@@ -307,7 +307,10 @@ def _asking(history: Sequence[Call], looks: int) -> int:
     """At how many looks a connection waited for an answer. Where it is mostly seen to, those of which it cannot be told
     followed an answer within a tick. One that says ever more asks nothing, nor does one that says nothing all the time.
     """
-    says_more = any(now.sent > was.sent and now.received == was.received for was, now in pairwise(history))
+    says_more = any(
+        was.turn is Turn.ASKED and now.sent > was.sent and now.received == was.received
+        for was, now in pairwise(history)
+    )
     rests = len(history) == looks and history[0][-2:] == history[-1][-2:]
     turns = Counter(one.turn for one in history)
     if says_more or rests:
