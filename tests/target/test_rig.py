@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -14,7 +13,6 @@ from tests.ports import free_port
 from tests.target.conftest import GUNICORN, THREADED, UVICORN, running, toml, written
 from tests.waiting import wait_for
 from waitlab import process
-from waitlab.drive import Driver
 from waitlab.errors import LabError
 from waitlab.runner.cores import Share
 from waitlab.target import Setting, processes, read, rig, starting, watching
@@ -126,15 +124,16 @@ def test_a_running_service_is_found_by_its_port_and_has_its_workers_back(
 def test_a_worker_that_ends_in_a_window_is_noticed_though_another_one_comes(
     shop: Path, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch, killed = watching._watch, list[int]()
+    accept_queue, killed = watching._accept_queue, list[int]()
 
-    def spoilt(driver: Driver, seen: watching.Seen, share: Share) -> watching._Watched:
+    def spoilt(seen: watching.Seen) -> int | None:
+        """Asked first when the window has begun and its workers are known: a timer might kill one before that."""
         if not killed:
             killed.append(min(seen.accepting()).pid)
-            threading.Timer(0.5, os.kill, (killed[0], signal.SIGKILL)).start()
-        return watch(driver, seen, share)
+            os.kill(killed[0], signal.SIGKILL)
+        return accept_queue(seen)
 
-    monkeypatch.setattr(watching, "_watch", spoilt)
+    monkeypatch.setattr(watching, "_accept_queue", spoilt)
     target = read(written(shop, toml(THREADED, more='scale = "signals"')))
     with rig(target, 1, (), environment) as placed, placed.serve(Setting(1, threads=1)) as service:
         assert service.scale(2), "what the lab itself changes is no fault"

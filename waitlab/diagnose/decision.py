@@ -76,9 +76,9 @@ def _held_by(first: Evidence, seen: Figures) -> tuple[str, ...]:
 
 def _called(first: Evidence, seen: Figures) -> tuple[str, ...]:
     """Whom what is full waits for: whether that is full itself, nobody says."""
-    places = [held for kind in ("tokens", "executor", "threads") if (held := seen.together(kind))]
-    answering = seen.connections.answering if seen.connections else 0.0
-    inside = max((held.used for held in places), default=answering)
+    inside = limits.in_threads(seen)
+    if inside is None:
+        inside = seen.connections.answering if seen.connections else 0.0
     may_wait = first.limit in {Limit.THREAD_POOL, Limit.WORKERS} and seen.awaited >= max(ANY, CALLING * inside)
     return (f"{_calls(seen)}: if it serves no more at once, more places here change nothing",) if may_wait else ()
 

@@ -71,7 +71,8 @@ def cpu(seen: Figures) -> Evidence | None:
     if seen.cores is None:
         return None
     ratio = seen.cores / seen.cores_given if seen.cores_given else 0.0
-    if (of_rest := ratio / (1 - min(stolen := _stolen(seen), 0.99))) >= FULL:
+    stolen = _stolen(seen)
+    if (of_rest := ratio / (1 - stolen)) >= FULL:
         taken = (f"another virtual machine took {stolen:.0%} of them",) if ratio < FULL else ()
         return Evidence(Limit.CPU, (_cores(seen), *taken), weight(of_rest, FULL, 1.0), "cores")
     if found := _of_each(seen):
@@ -85,7 +86,7 @@ def cpu(seen: Figures) -> Evidence | None:
 def _stolen(seen: Figures) -> float:
     """What another virtual machine took of the very cores that it may use, while these had nothing to spare."""
     is_all = seen.cores_given == seen.host_cores and (seen.busy_ratio or 0.0) >= FULL
-    return (seen.steal_ratio or 0.0) if is_all else 0.0
+    return min(seen.steal_ratio or 0.0, 0.99) if is_all else 0.0
 
 
 def _of_each(seen: Figures) -> Evidence | None:
@@ -176,9 +177,8 @@ def _busy_threads(seen: Figures) -> tuple[float, float]:
     """Threads that have a request, and how many of these may have none: the service tells exactly. From outside all do
     while requests wait for one; but some may be there for other things, and wait to be needed.
     """
-    told = [places for kind in ("tokens", "executor", "threads") if (places := seen.together(kind))]
-    if told:
-        return max(places.used for places in told), 0.0
+    if (told := in_threads(seen)) is not None:
+        return told, 0.0
     return sum(one.beside or 0.0 for one in seen.workers), OTHER_THREADS * len(seen.workers)
 
 
@@ -275,6 +275,12 @@ def generator(seen: Figures) -> Evidence | None:
 def takes_many(seen: Figures) -> bool:
     """Whether more requests than workers are being answered, as far as that shows outside."""
     return seen.connections is None or seen.connections.answering > len(seen.workers) + SELDOM
+
+
+def in_threads(seen: Figures) -> float | None:
+    """How many requests have a thread of any kind, as the service tells; None where it does not."""
+    told = [places.used for kind in ("tokens", "executor", "threads") if (places := seen.together(kind))]
+    return max(told, default=None)
 
 
 def queued(seen: Figures) -> float:

@@ -62,8 +62,12 @@ def figures(
     cores_given: float | None,
     places: int | None = None,
     shows_pools: bool = False,
+    *,
+    host_cores: int = 0,
 ) -> Figures:
-    """What at least two looks show. `places`: calls the outside world serves at once, 0 for as many as come."""
+    """What at least two looks show. `places`: calls the outside world serves at once, 0 for as many as come;
+    `host_cores`: how many cores the ticks are of, 0 where they are the machine's.
+    """
     first, last = moments[0], moments[-1]
     telemetry = any(moment.pages for moment in moments)
     seconds = last.at - first.at
@@ -96,6 +100,7 @@ def figures(
         upstream=_upstream(moments, places),
         callee=callee,
         awaited=awaited,
+        host_cores=host_cores,
     )
 
 

@@ -24,11 +24,10 @@ def workers(port: int, of: int | str = "self") -> list[int]:
 
     A master whose own loop accepts is alone, too: what it has forked holds the socket, and never uses it.
     """
-    held = processes.holders(port, of)
-    parents = {pid: _parent(pid) for pid in held}
-    masters = {processes.server(pid, held, port, of) for pid in held if parents[pid] not in held}
+    parents = processes.parents_of(processes.holders(port, of))
+    masters = {processes.server(pid, parents, port, of) for pid, parent in parents.items() if parent not in parents}
     alone = {pid for pid in masters if processes.has_loop(pid, port, of)}
-    return sorted([*alone, *(pid for pid in held if parents[pid] in masters - alone)] or masters)
+    return sorted([*alone, *(pid for pid, parent in parents.items() if parent in masters - alone)] or masters)
 
 
 def workers_inside(root: int, port: int | None) -> list[int]:
@@ -131,10 +130,3 @@ def name(pid: int) -> str:
         return f"process {pid}"
     told = " ".join(" ".join(word.rpartition("/")[2] for word in words[:3]).split())
     return f"{told[:40]} (process {pid})"
-
-
-def _parent(pid: int) -> int:
-    """Of a process; 0 of one that is gone."""
-    with suppress(OSError):
-        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
-    return 0

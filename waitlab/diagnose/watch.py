@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from waitlab.diagnose import moments, processes, sockets
@@ -30,7 +30,7 @@ class _Watch:
     cores: frozenset[int]
     senders: list[int]
     has_loop: dict[str, bool] = field(default_factory=dict)
-    doors: frozenset[int] = frozenset()  # ports by which it serves, where its connections show
+    doors: frozenset[int] = frozenset()  # ports by which it serves, where its own calls are looked at
 
 
 def watch(source: Source, seconds: float, told: Callable[[float], None] = lambda done: None) -> Figures:
@@ -47,8 +47,8 @@ def watch(source: Source, seconds: float, told: Callable[[float], None] = lambda
     if len(taken) < FEWEST_LOOKS:
         raise LabError(f"{source.name} could be looked at {len(taken)} times in {seconds:g} s", "watch it for longer")
     cores = _cores_given(under, taken[-1])
-    figures = moments.figures(source.name, taken, cores, source.upstream_places(), source.shows_pools)
-    return replace(figures, host_cores=len(under.cores))
+    places, host_cores = source.upstream_places(), len(under.cores)
+    return moments.figures(source.name, taken, cores, places, source.shows_pools, host_cores=host_cores)
 
 
 def _next(last: Moment) -> float:
@@ -61,7 +61,7 @@ def _begin(source: Source) -> _Watch:
     if not pids and not source.listeners():
         raise LabError(f"no worker of {source.name} can be seen", "is it up, and on this machine?")
     some = next(iter(pids.values()), None)
-    doors = processes.listens(pids.values()) if source.port else frozenset()
+    doors = processes.listens(pids.values()) if source.port and not source.shows_pools else frozenset()
     return _Watch(source, pids, _affinity(some), _senders(source, pids), _loops(source, pids), doors)
 
 

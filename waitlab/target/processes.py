@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,18 +92,22 @@ def holders(port: int, of: int | str = "self") -> tuple[int, ...]:
 
 def master(port: int, of: int | str = "self") -> int | None:
     """The one of them that none of the others is the parent of: what its workers are children of."""
-    held, rows = holders(port, of), _rows()
-    return next((pid for pid in held if pid in rows and int(rows[pid][_PARENT]) not in held), None)
+    parents = parents_of(holders(port, of))
+    return next((pid for pid, parent in parents.items() if parent not in parents), None)
 
 
-def server(pid: int, held: Collection[int], port: int, of: int | str = "self") -> int:
-    """Whose workers accept below `pid`, of those that hold the socket: it alone, or what it starts and hands the socket
-    to, as `lab serve` does. A worker that was forked, or that accepts by a loop of its own, is no server, whatever it
-    forks itself.
+def parents_of(pids: Iterable[int]) -> dict[int, int]:
+    """Process -> the one that it is a child of; of those that are there."""
+    return {pid: int(fields[_PARENT]) for pid in pids if (fields := _fields(pid))}
+
+
+def server(pid: int, parents: Mapping[int, int], port: int, of: int | str = "self") -> int:
+    """Whose workers accept below `pid`: it alone, or what it starts and hands the socket to, as `lab serve` does.
+    `parents`: those that hold the socket, each with its parent. A worker that was forked, or that accepts by a loop of
+    its own, is no server, whatever it forks itself.
     """
-    rows = _rows()
-    while len(below := [one for one in held if one in rows and int(rows[one][_PARENT]) == pid]) == 1:
-        has_workers = any(int(rows[one][_PARENT]) == below[0] for one in held if one in rows)
+    while len(below := [one for one, parent in parents.items() if parent == pid]) == 1:
+        has_workers = below[0] in parents.values()
         if not has_workers or _was_forked(below[0], pid) or has_loop(below[0], port, of):
             break
         pid = below[0]
@@ -124,10 +128,10 @@ def has_loop(pid: int, port: int, of: int | str = "self") -> bool | None:
 
 def accepting(port: int, of: int) -> frozenset[Process]:
     """Who accepts on this port: the children of its server that hold it, or it alone where it has none there."""
-    held = holders(port, of)
-    parent, rows = server(of, held, port, of), _rows()
-    children = [pid for pid in held if pid in rows and int(rows[pid][_PARENT]) == parent]
-    return frozenset(Process(pid, int(rows[pid][_BEGAN])) for pid in children or [of] if pid in rows)
+    parents = parents_of(holders(port, of))
+    serving = server(of, parents, port, of)
+    children = [pid for pid, parent in parents.items() if parent == serving]
+    return frozenset(Process(pid, int(fields[_BEGAN])) for pid in children or [of] if (fields := _fields(pid)))
 
 
 def workers(port: int, of: int) -> int:
